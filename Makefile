@@ -1,0 +1,55 @@
+# One command per habit; CI runs the same. `make demo` and `make test` set everything up themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# Small runs gain nothing from many threads fighting for few cores.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: help demo test test-all check lint types arrows format bench-phantoms clean
+
+help:
+	@echo "make demo      phantoms through every stage to a report, on this machine (about 6 minutes on 2 cores)"
+	@echo "make test      linters, types, arrows and the fast suite"
+	@echo "make test-all  the same and what is slow: chaos, browser"
+	@echo "make format    let ruff tidy the code"
+	@echo "make clean     remove the environment and the demo's output"
+
+$(READY): pyproject.toml constraints.txt
+	@echo "== environment: $(VENV) (the first time about three minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@echo "== demo: phantoms through every stage"
+	@$(BIN)/radmill demo out=runs/demo
+
+test: check
+	@echo "== fast suite"
+	@$(BIN)/python -m pytest -q -m "not slow and not browser and not chaos"
+
+test-all: check
+	@echo "== whole suite"
+	@$(BIN)/python -m pytest -q
+
+check: lint types arrows
+
+lint: $(READY)
+	@echo "== ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY)
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+arrows: $(READY)
+	@echo "== import-linter"
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY)
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs/demo

@@ -1,0 +1,1 @@
+"""Run a function somewhere. Knows no radiograph."""

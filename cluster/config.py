@@ -1,0 +1,19 @@
+"""Where work runs and how much of the machine it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage.errors import check_at_least, check_one_of
+
+
+@dataclass(kw_only=True, slots=True)
+class ClusterConfig:
+    """kind: local runs every stage in this process; processes: for work that is split by files, 0 takes every CPU."""
+
+    kind: str = "local"
+    processes: int = 0
+
+    def __post_init__(self) -> None:
+        check_one_of("cluster.kind", self.kind, ("local",))
+        check_at_least("cluster.processes", self.processes, 0)

@@ -1,0 +1,1 @@
+"""The composition: the command line, its configuration and one page per job."""

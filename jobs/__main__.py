@@ -1,0 +1,98 @@
+"""`radmill JOB [key=value ...]`: find the job, build its settings, run its page, turn errors into exit codes.
+
+0 done; 1 failed; 2 wrong arguments or configuration; 3 done, some inputs quarantined; 75 stopped early, goes on later.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from storage.errors import ConfigError, RadmillError, StorageError
+
+# Nothing that we run may look for news on the network or send any.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.update(OFFLINE)
+    os.umask(0o077)  # what comes from patients is nobody else's to read
+    try:
+        return _dispatch(words)
+    except RadmillError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(f"The system refused: {error.strerror or error}{where}.", StorageError.exit_code)
+    except KeyboardInterrupt:
+        return _fail("Interrupted; the same command goes on from here.", 130)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        from jobs.help import overview
+
+        print(overview())
+        return 0
+    if words[0] == "--completion":
+        from jobs.completion import script
+
+        print(script(words[1] if len(words) > 1 else "bash"))
+        return 0
+    if words[0] == "info":
+        from jobs.info import info
+
+        print(info())
+        return 0
+    if words[0] == "plan":
+        from jobs.plan import plan
+
+        return plan(words[1:])
+    return _run_job(words)
+
+
+def _run_job(words: list[str]) -> int:
+    from jobs.help import job_help
+    from jobs.registry import JOBS
+
+    name, rest = split_job(words)
+    job = JOBS[name]
+    if "-h" in rest or "--help" in rest:
+        print(job_help(job))
+        return 0
+    from jobs.compose import resolved_yaml, settings_for
+
+    if "--cfg" in rest:
+        overrides = [word for word in rest if "=" in word]
+        print(resolved_yaml(job, overrides), end="")
+        return 0
+    settings = settings_for(job, rest)
+    return int(import_module(job.page).main(settings))
+
+
+def split_job(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The job's name, one word or two, and the words that follow it."""
+    import difflib
+
+    from jobs.registry import JOBS, PLAIN
+
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in JOBS:
+            return name, list(words[length:])
+    close = difflib.get_close_matches(words[0], [*JOBS, *PLAIN], n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise ConfigError(f"There is no job {words[0]!r}.{hint} radmill --help lists the jobs.")
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"radmill: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""A probability per region and subject from frozen features; embeddings alone where there is nothing to predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import existing, held, model_fingerprint, record_settings, segmentation_id
+from jobs.run_dir import StageFolder
+from pipelines.progress import Progress
+
+
+def main(settings: Settings) -> int:
+    """`radmill classify store=DIR out=DIR`; the encoder is OUT/pretrain."""
+    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
+    with held("classify", out, store):
+        record_settings("classify", out, settings)
+        classify(Flow(out, settings), store, existing(str(out / "train-segmenter"), "segmenter"))
+    return 0
+
+
+def classify(flow: Flow, store_root: Path, segmenter: Path) -> StageFolder:
+    """OUT/classify/: regions.parquet, subjects.parquet and the finished model; or embeddings.parquet alone."""
+    from storage.manifest import Store
+
+    settings, store = flow.settings, Store.open(store_root)
+    encoder, model_id = flow.out / "pretrain", segmentation_id(flow.out)
+
+    def action(folder: Path, progress: Progress) -> str:
+        from pipelines.classification.embed import embed
+        from pipelines.classification.train import classify as train
+        from pipelines.segmentation.stored import open_segmentation
+
+        segmentation = open_segmentation(store_root, model_id)
+        config, study = settings.classification, settings.study
+        if settings.population == "child" or store.outcomes.empty:
+            return embed(store, segmentation, encoder, folder, config, study, settings.population, progress)
+        return train(
+            store, segmentation, segmenter, encoder, folder, config, settings.splits, study, progress
+        )
+
+    inputs = {
+        "store": store.fingerprint(),
+        "segmentation": model_id,
+        "encoder": model_fingerprint(encoder),
+        "population": settings.population,
+    }
+    return flow.stage("classify", sections=("classification", "splits"), inputs=inputs, action=action)

@@ -1,0 +1,41 @@
+"""Tab completion: `eval "$(radmill --completion bash)"` (or zsh)."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from jobs.config import Settings
+from jobs.registry import JOBS, PLAIN, Job
+from storage.errors import check_one_of
+
+_BASH = """_radmill() {{
+  local word="${{COMP_WORDS[COMP_CWORD]}}" job="${{COMP_WORDS[1]}}"
+  COMP_WORDBREAKS="${{COMP_WORDBREAKS//=/}}"
+  [[ "$job ${{COMP_WORDS[2]}}" == "phantoms preview" ]] && job="phantoms preview"
+  if (( COMP_CWORD == 1 )); then COMPREPLY=($(compgen -W "{jobs}" -- "$word")); return; fi
+  case "$job" in
+{cases}
+  esac
+  [[ "$word" == *=* ]] && COMPREPLY=($(compgen -f -P "${{word%%=*}}=" -- "${{word#*=}}"))
+  compopt -o nospace
+}}
+complete -F _radmill radmill"""
+
+
+def script(shell: str) -> str:
+    """The shell's completion script; zsh reads bash's through bashcompinit."""
+    check_one_of("--completion", shell, ("bash", "zsh"))
+    cases = "\n".join(
+        f'    "{job.name}") COMPREPLY=($(compgen -W "{" ".join(_keys(job))}" -- "$word"));;'
+        for job in JOBS.values()
+    )
+    bash = _BASH.format(jobs=" ".join(sorted({name.split()[0] for name in [*JOBS, *PLAIN]})), cases=cases)
+    return f"autoload -U +X bashcompinit && bashcompinit\n{bash}" if shell == "zsh" else bash
+
+
+def _keys(job: Job) -> list[str]:
+    keys = [f"{key}=" for key in (*job.required, *job.optional, "study", "cluster", "fresh")]
+    for section in job.sections:
+        prefix = "" if section == job.section else f"{section}."
+        keys += [f"{prefix}{field.name}=" for field in fields(getattr(Settings(), section))]
+    return keys

@@ -1,0 +1,1 @@
+"""YAML that only picks values; every key is declared by a dataclass."""

@@ -1,0 +1,42 @@
+"""The whole configuration as one tree; every room's own config is nested here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cluster.config import ClusterConfig
+from pipelines.classification.config import ClassificationConfig
+from pipelines.config import StudyConfig
+from pipelines.phantoms.config import PhantomsConfig
+from pipelines.pretraining.config import PretrainingConfig
+from pipelines.reporting.config import ReportingConfig
+from pipelines.segmentation.config import SegmentationConfig
+from storage.config import IngestConfig, SplitConfig
+from storage.errors import check_one_of
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """What the user may set: paths at the top, one section per room. `jobs.registry` says which job takes what."""
+
+    raw: str | None = None
+    outcomes: str | None = None
+    annotations: str | None = None
+    store: str | None = None
+    out: str | None = None
+    model: str | None = None
+    segmenter: str | None = None
+    population: str = "adult"
+    fresh: bool = False
+    study: StudyConfig = field(default_factory=StudyConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    phantoms: PhantomsConfig = field(default_factory=PhantomsConfig)
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    splits: SplitConfig = field(default_factory=SplitConfig)
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    classification: ClassificationConfig = field(default_factory=ClassificationConfig)
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
+
+    def __post_init__(self) -> None:
+        check_one_of("population", self.population, ("adult", "child"))

@@ -1,0 +1,31 @@
+"""Phantoms, then every stage, on this machine: nothing is downloaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import held, record_settings
+from jobs.owner import claim
+from jobs.phantoms import phantoms
+from jobs.stages import run_stages
+
+
+def main(settings: Settings) -> int:
+    """`radmill demo [out=DIR]`: everything below `out`: store, one folder per stage, the report."""
+    out = Path(str(settings.out))
+    store = out / "store"
+    with held("demo", out, store):
+        claim(out, {"job": "demo", "study": settings.study.name}, settings.fresh)
+        record_settings("demo", out, settings)
+        raw = phantoms(Flow(out, settings)).path
+        settings = replace(
+            settings,
+            raw=str(raw / "films"),
+            outcomes=str(raw / "outcomes.csv"),
+            annotations=str(raw / "annotations"),
+        )
+        run_stages(Flow(out, settings), store)
+    return 0

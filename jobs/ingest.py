@@ -1,0 +1,83 @@
+"""Raw files into a store: every file ends in the manifest or in the exclusions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from cluster.local import num_processes
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import existing, held
+from jobs.progress import console, shown
+from jobs.run_dir import StageFolder
+from pipelines.progress import Progress
+
+QUARANTINED = 3
+
+
+def main(settings: Settings) -> int:
+    """`radmill ingest raw=DIR store=DIR`."""
+    store = Path(str(settings.store))
+    existing(str(settings.raw), "raw")
+    with held("ingest", store), shown("ingest") as progress:
+        summary = _ingest(settings, store, progress)
+    console.print(f"{summary} in {store}", markup=False)
+    return left_out_code(store)
+
+
+def ingest(flow: Flow, store: Path) -> StageFolder:
+    """The stage inside `run` and `demo`."""
+    from storage.manifest import Store
+
+    settings = flow.settings
+    raw = existing(str(settings.raw), "raw")
+    named = {
+        key: existing(path, key)
+        for key in ("outcomes", "annotations")
+        if (path := getattr(settings, key)) is not None
+    }
+
+    def action(folder: Path, progress: Progress) -> str:
+        return _ingest(settings, store, progress)
+
+    def intact() -> bool:
+        return (store / "CURRENT").is_file() and Store.open(store).generation is not None
+
+    inputs = {"raw": listing(raw), **{key: listing(path) for key, path in named.items()}}
+    return flow.stage("ingest", sections=("ingest",), inputs=inputs, action=action, intact=intact)
+
+
+def listing(path: Path) -> str:
+    """Fingerprint of a file or folder by names, sizes and times: tells whether it is worth looking again."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        digest.update(
+            f"{file.relative_to(path)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode(errors="surrogateescape")
+        )
+    return digest.hexdigest()[:16]
+
+
+def _ingest(settings: Settings, store: Path, progress: Progress) -> str:
+    from pipelines.ingest.run import ingest as run_ingest
+
+    summary = run_ingest(
+        Path(str(settings.raw)),
+        store,
+        settings.ingest,
+        settings.study,
+        outcomes=Path(settings.outcomes) if settings.outcomes else None,
+        annotations=Path(settings.annotations) if settings.annotations else None,
+        processes=num_processes(settings.cluster),
+        progress=progress,
+    )
+    return str(summary)
+
+
+def left_out_code(store: Path) -> int:
+    """The shell's exit code: 3 if some inputs were quarantined, else 0."""
+    from storage.manifest import Store
+
+    return QUARANTINED if len(Store.open(store).exclusions) else 0

@@ -1,0 +1,28 @@
+"""Whose folder `out` is: one run of one job over one store, for good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from storage.atomic import write_json
+from storage.errors import ConfigError
+
+
+def claim(out: Path, identity: Mapping[str, str], fresh: bool) -> None:
+    """Write OUT/run.json on first use; later runs must be the same one.
+
+    Raises:
+        ConfigError: `out` belongs to another run; the sentence says what differs.
+    """
+    record = out / "run.json"
+    if record.is_file() and not fresh:
+        before = json.loads(record.read_text())
+        differing = [f"{k}={before.get(k)}, now {k}={v}" for k, v in identity.items() if before.get(k) != v]
+        if differing:
+            raise ConfigError(
+                f"out={out} belongs to another run ({'; '.join(differing)}). "
+                "Choose another out, or fresh=true to start this one over."
+            )
+    write_json(record, dict(identity))

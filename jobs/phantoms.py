@@ -1,0 +1,36 @@
+"""Synthetic radiographs as a hospital would hand them over: films, masks, outcomes, and the oracle's AUC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.local import num_processes
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import held
+from jobs.progress import console, shown
+from jobs.run_dir import StageFolder
+from pipelines.progress import Progress
+
+
+def main(settings: Settings) -> int:
+    """`radmill phantoms out=DIR`: the cohort lies in `out` itself."""
+    from pipelines.phantoms.cohort import write_cohort
+
+    out = Path(str(settings.out))
+    with held("phantoms", out), shown("phantoms") as progress:
+        summary = write_cohort(out, settings.phantoms, num_processes(settings.cluster), progress)
+    console.print(f"{summary} in {out}", markup=False)
+    return 0
+
+
+def phantoms(flow: Flow) -> StageFolder:
+    """The demo's stage: a cohort in OUT/phantoms."""
+
+    def action(folder: Path, progress: Progress) -> str:
+        from pipelines.phantoms.cohort import write_cohort
+
+        settings = flow.settings
+        return str(write_cohort(folder, settings.phantoms, num_processes(settings.cluster), progress))
+
+    return flow.stage("phantoms", sections=("phantoms",), inputs={}, action=action)

@@ -1,0 +1,39 @@
+"""A finished model over new films: threshold, calibration and preprocessing stay frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import existing, held, model_fingerprint, record_settings
+from pipelines.progress import Progress
+
+
+def main(settings: Settings) -> int:
+    """`radmill predict model=DIR store=DIR out=DIR`: OUT/predict/{regions,subjects}.parquet."""
+    return over_new_films("predict", settings)
+
+
+def over_new_films(job: str, settings: Settings) -> int:
+    """What predict and evaluate share: the same frozen model, without and with outcomes."""
+    from storage.manifest import Store
+
+    model, store_root = existing(str(settings.model), "model"), existing(str(settings.store), "store")
+    out, store = Path(str(settings.out)), Store.open(store_root)
+
+    def action(folder: Path, progress: Progress) -> str:
+        from pipelines.classification import predict as frozen
+
+        apply = frozen.evaluate if job == "evaluate" else frozen.predict
+        return apply(model, store, folder, settings.study, settings.population, progress)
+
+    with held(job, out, store_root):
+        record_settings(job, out, settings)
+        inputs = {
+            "store": store.fingerprint(),
+            "model": model_fingerprint(model),
+            "population": settings.population,
+        }
+        Flow(out, settings).stage(job, sections=(), inputs=inputs, action=action)
+    return 0

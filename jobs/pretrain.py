@@ -1,0 +1,43 @@
+"""Self-supervised pretraining on the region crops of subjects without outcome."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import existing, held, record_settings, segmentation_id
+from jobs.run_dir import StageFolder
+from jobs.session import local_session
+from pipelines.progress import Progress
+
+
+def main(settings: Settings) -> int:
+    """`radmill pretrain store=DIR out=DIR method=simclr`."""
+    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
+    with held("pretrain", out, store):
+        record_settings("pretrain", out, settings)
+        pretrain(Flow(out, settings), store)
+    return 0
+
+
+def pretrain(flow: Flow, store_root: Path) -> StageFolder:
+    """OUT/pretrain/model.safetensors: the encoder."""
+    from storage.manifest import Store
+
+    settings, store = flow.settings, Store.open(store_root)
+    model_id = segmentation_id(flow.out)
+
+    def action(folder: Path, progress: Progress) -> str:
+        from pipelines.pretraining.train import pretrain as train
+        from pipelines.segmentation.stored import open_segmentation
+
+        segmentation = open_segmentation(store_root, model_id)
+        with local_session() as session:
+            metrics = train(
+                store, segmentation, folder, settings.pretraining, settings.study, session, progress
+            )
+        return ", ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items()))
+
+    inputs = {"store": store.fingerprint(), "segmentation": model_id}
+    return flow.stage("pretrain", sections=("pretraining",), inputs=inputs, action=action)

@@ -1,0 +1,153 @@
+"""Every job: its name, what it does, which keys it needs and takes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COMMON = ("study", "cluster", "fresh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One page in `jobs/`.
+
+    required, optional: top-level keys that the user may type; sections: rooms whose keys apply;
+    section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
+    config: name of the YAML in `jobs/conf` that picks the values.
+    """
+
+    name: str
+    summary: str
+    page: str
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    section: str | None = None
+    config: str = "base"
+    example: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Everything that may stand left of the first dot or of the equals sign."""
+        return (*self.required, *self.optional, *COMMON, *self.sections)
+
+
+_LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")
+
+_ALL = (
+    Job(
+        name="demo",
+        summary="phantoms, then every stage, on this machine",
+        page="jobs.demo",
+        optional=("out",),
+        sections=("phantoms", "ingest", *_LEARNING),
+        config="demo",
+        example="radmill demo out=runs/demo",
+    ),
+    Job(
+        name="run",
+        summary="every stage over real input",
+        page="jobs.run",
+        required=("raw", "store", "out"),
+        optional=("outcomes", "annotations", "segmenter", "population"),
+        sections=("ingest", *_LEARNING),
+        example="radmill run study=hand raw=DIR outcomes=FILE store=DIR out=DIR",
+    ),
+    Job(
+        name="phantoms",
+        summary="synthetic radiographs as real files, masks and outcomes",
+        page="jobs.phantoms",
+        required=("out",),
+        sections=("phantoms",),
+        section="phantoms",
+        example="radmill phantoms out=DIR subjects=160 population=adult effect=paper",
+    ),
+    Job(
+        name="phantoms preview",
+        summary="a contact sheet of synthetic radiographs",
+        page="jobs.phantoms_preview",
+        required=("out",),
+        sections=("phantoms",),
+        section="phantoms",
+        example="radmill phantoms preview out=sheet.png population=child appearance=random",
+    ),
+    Job(
+        name="ingest",
+        summary="raw files into a store",
+        page="jobs.ingest",
+        required=("raw", "store"),
+        optional=("outcomes", "annotations"),
+        sections=("ingest",),
+        section="ingest",
+        example="radmill ingest raw=DIR store=DIR outcomes=FILE annotations=DIR",
+    ),
+    Job(
+        name="train-segmenter",
+        summary="train the segmentation model on the store's masks",
+        page="jobs.train_segmenter",
+        required=("store", "out"),
+        sections=("segmentation",),
+        section="segmentation",
+        example="radmill train-segmenter store=DIR out=DIR steps=2000",
+    ),
+    Job(
+        name="segment",
+        summary="label maps, uncertainty and region crops for a whole store",
+        page="jobs.segment",
+        required=("store", "out"),
+        optional=("model",),
+        sections=("segmentation",),
+        section="segmentation",
+        example="radmill segment store=DIR out=DIR model=DIR",
+    ),
+    Job(
+        name="pretrain",
+        summary="self-supervised pretraining on the regions",
+        page="jobs.pretrain",
+        required=("store", "out"),
+        sections=("pretraining",),
+        section="pretraining",
+        example="radmill pretrain store=DIR out=DIR method=simclr",
+    ),
+    Job(
+        name="classify",
+        summary="a probability per region and subject from frozen features",
+        page="jobs.classify",
+        required=("store", "out"),
+        optional=("population",),
+        sections=("classification", "splits"),
+        section="classification",
+        example="radmill classify store=DIR out=DIR",
+    ),
+    Job(
+        name="predict",
+        summary="a finished model over new films",
+        page="jobs.predict",
+        required=("model", "store", "out"),
+        optional=("population",),
+        example="radmill predict model=RUN/classify store=DIR out=DIR",
+    ),
+    Job(
+        name="evaluate",
+        summary="a finished model over new films with outcomes; nothing is refitted",
+        page="jobs.evaluate",
+        required=("model", "store", "out"),
+        optional=("population",),
+        example="radmill evaluate model=RUN/classify store=DIR out=DIR",
+    ),
+    Job(
+        name="report",
+        summary="Parquet tables and one HTML page from what lies in out",
+        page="jobs.report",
+        required=("store", "out"),
+        optional=("population",),
+        sections=("reporting",),
+        section="reporting",
+        example="radmill report store=DIR out=DIR",
+    ),
+)
+
+JOBS: dict[str, Job] = {job.name: job for job in _ALL}
+
+# Jobs without a configuration of their own: `plan` takes another job's words, `info` takes none.
+PLAIN = {"plan": "what a job would do; writes nothing", "info": "versions and methods as JSON"}

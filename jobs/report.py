@@ -1,0 +1,54 @@
+"""Parquet tables and one HTML page from what lies in `out`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import existing, held, record_settings
+from jobs.progress import console
+from jobs.run_dir import StageFolder
+from pipelines.progress import Progress
+
+
+def main(settings: Settings) -> int:
+    """`radmill report store=DIR out=DIR`."""
+    store, out = existing(str(settings.store), "store"), existing(str(settings.out), "out")
+    with held("report", out):
+        record_settings("report", out, settings)
+        report(Flow(out, settings), store)
+    console.print(f"Report: {out / 'report' / 'report.html'}", markup=False)
+    return 0
+
+
+def report(flow: Flow, store_root: Path) -> StageFolder:
+    """OUT/report/report.html and its tables. A demo's oracle, the best AUC its films allow, stands beside ours."""
+    from storage.manifest import Store
+
+    settings, store = flow.settings, Store.open(store_root)
+    oracle = flow.out / "phantoms" / "oracle.json"
+    oracle_if_there = oracle if oracle.is_file() else None
+
+    def action(folder: Path, progress: Progress) -> str:
+        from pipelines.reporting.build import build_report
+
+        page = build_report(
+            store_root,
+            flow.out,
+            settings.study,
+            settings.reporting,
+            oracle_if_there,
+            settings.population,
+            progress,
+        )
+        return f"{page.stat().st_size / 2**20:.1f} MB of HTML"
+
+    stages = [
+        path.parent.name for path in sorted(flow.out.glob("*/DONE.json")) if path.parent.name != "report"
+    ]
+    inputs = {
+        "store": store.fingerprint(),
+        **{name: StageFolder(flow.out / name, {}).fingerprint() for name in stages},
+    }
+    return flow.stage("report", sections=("reporting",), inputs=inputs, action=action)

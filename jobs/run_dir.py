@@ -1,0 +1,102 @@
+"""OUT/<stage>/: what a stage was asked, what it wrote, and whether that still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.atomic import write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """One stage's folder. `asked` is everything that decides its outputs: configuration and inputs' fingerprints."""
+
+    path: Path
+    asked: Mapping[str, object]
+
+    @property
+    def _begun(self) -> Path:
+        return self.path / "asked.json"
+
+    @property
+    def _done(self) -> Path:
+        return self.path / "DONE.json"
+
+    def finished(self) -> bool:
+        """True if the stage ended with the same question and its outputs are all there, byte for byte."""
+        done = _load(self._done)
+        if done is None or _flat(done["asked"]) != _flat(self.asked):
+            return False
+        return all(_sha256(self.path / name) == digest for name, digest in done["outputs"].items())
+
+    def summary(self) -> str:
+        """The line that the stage ended with."""
+        done = _load(self._done)
+        return str(done["summary"]) if done else ""
+
+    def changes(self) -> list[str]:
+        """What differs from the question of an earlier attempt, as `key: old -> new`; empty if there was none."""
+        before = _load(self._begun)
+        if before is None:
+            return []
+        old, new = _flat(before), _flat(self.asked)
+        return [
+            f"{key}: {old.get(key, 'unset')} -> {new.get(key, 'unset')}"
+            for key in sorted({*old, *new})
+            if old.get(key) != new.get(key)
+        ]
+
+    def begin(self, fresh: bool) -> None:
+        """Keep an unfinished attempt at the same question, to be resumed; remove anything else."""
+        same = _load(self._begun)
+        if fresh or same is None or _flat(same) != _flat(self.asked):
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._done.unlink(missing_ok=True)
+        write_json(self._begun, dict(self.asked))
+
+    def finish(self, summary: str, provenance: Mapping[str, object]) -> None:
+        """Write provenance.json, then DONE.json last: outputs are the stage's files at this moment."""
+        write_json(self.path / "provenance.json", dict(provenance))
+        outputs = {str(p.relative_to(self.path)): _sha256(p) for p in sorted(self._outputs())}
+        write_json(
+            self._done, {"format": FORMAT, "asked": self.asked, "outputs": outputs, "summary": summary}
+        )
+
+    def fingerprint(self) -> str:
+        """Identifies what the stage wrote, for the stages that read it."""
+        done = _load(self._done)
+        assert done is not None, f"{self.path.name} has not finished"
+        return hashlib.sha256(json.dumps(done["outputs"], sort_keys=True).encode()).hexdigest()[:16]
+
+    def _outputs(self) -> list[Path]:
+        """Files that later stages read; logs and checkpoints may grow or go."""
+        kept = (".parquet", ".safetensors", ".json", ".html", ".svg", ".md")
+        ours = {self._begun, self._done, self.path / "provenance.json"}
+        files = [p for p in self.path.rglob("*") if p.is_file() and p.suffix in kept and p not in ours]
+        return [p for p in files if "checkpoints" not in p.parts]
+
+
+def _load(path: Path) -> dict[str, dict[str, object]] | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, str]:
+    """Nested mappings as dotted keys, so that two questions can be compared and their difference be named."""
+    if isinstance(tree, Mapping):
+        return {k: v for key, below in tree.items() for k, v in _flat(below, f"{prefix}{key}.").items()}
+    return {prefix[:-1]: json.dumps(tree)}
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,38 @@
+"""The way from raw files to the report, shared by `demo` and `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.classify import classify
+from jobs.flow import Flow
+from jobs.folders import existing
+from jobs.ingest import ingest
+from jobs.pretrain import pretrain
+from jobs.progress import console
+from jobs.report import report
+from jobs.segment import segment
+from jobs.train_segmenter import train_segmenter
+from storage.errors import ConfigError
+
+HOW_TO_GET_A_SEGMENTER = (
+    "The films have no masks, so a trained segmenter is needed: give annotations=DIR, or segmenter=DIR. "
+    "One trained on phantoms alone serves: radmill phantoms, radmill ingest, radmill train-segmenter (see README)."
+)
+
+
+def run_stages(flow: Flow, store: Path) -> Path:
+    """Run every stage in order and return the report's path."""
+    settings = flow.settings
+    if settings.segmenter is None and settings.annotations is None:
+        raise ConfigError(HOW_TO_GET_A_SEGMENTER)
+    if settings.segmenter is not None:
+        existing(settings.segmenter, "segmenter")
+    ingest(flow, store)
+    segmenter = Path(settings.segmenter) if settings.segmenter else train_segmenter(flow, store).path
+    segment(flow, store, segmenter)
+    pretrain(flow, store)
+    classify(flow, store, segmenter)
+    page = report(flow, store).path / "report.html"
+    console.print(f"Report: {page} ({flow.total_s:.0f} s in all)", markup=False)
+    return page

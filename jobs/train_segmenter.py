@@ -1,0 +1,38 @@
+"""Train the segmentation model on the store's masks; by default only subjects without outcome are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.flow import Flow
+from jobs.folders import existing, held, record_settings
+from jobs.run_dir import StageFolder
+from jobs.session import local_session
+from pipelines.progress import Progress
+
+
+def main(settings: Settings) -> int:
+    """`radmill train-segmenter store=DIR out=DIR`."""
+    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
+    with held("train-segmenter", out):
+        record_settings("train-segmenter", out, settings)
+        train_segmenter(Flow(out, settings), store)
+    return 0
+
+
+def train_segmenter(flow: Flow, store_root: Path) -> StageFolder:
+    """OUT/train-segmenter/model.safetensors, chosen on validation GED and Dice."""
+    from storage.manifest import Store
+
+    settings, store = flow.settings, Store.open(store_root)
+
+    def action(folder: Path, progress: Progress) -> str:
+        from pipelines.segmentation.train import train_segmenter as train
+
+        with local_session() as session:
+            metrics = train(store, folder, settings.segmentation, settings.study, session, progress)
+        return f"validation Dice {metrics['dice']:.3f}, GED {metrics['ged']:.3f}"
+
+    inputs = {"store": store.fingerprint()}
+    return flow.stage("train-segmenter", sections=("segmentation",), inputs=inputs, action=action)

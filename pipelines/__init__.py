@@ -1,0 +1,1 @@
+"""The computation, stage by stage: phantoms, ingest, segmentation, pretraining, classification, reporting."""

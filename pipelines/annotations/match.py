@@ -1,0 +1,131 @@
+"""Which mask belongs to which film and annotator, told by file names; the names themselves go no further.
+
+`<film>.<annotator>.png`, where <film> is the film's file name without its ending, alone or with its folders
+below raw=. An optional annotators.csv has the columns annotator, weight and tool.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipelines.ingest.decode import Refused
+from pipelines.ingest.sheet import number, read_sheet
+from storage.errors import InputError
+
+TRUTH = "truth"  # a phantom's own geometry: a reference, never trained on
+ANNOTATORS_FILE = "annotators.csv"
+_PLAIN = re.compile(r"a\d{1,3}")
+_TOOL = re.compile(r"[A-Za-z0-9_.+-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A mask file and what its name says: the film's key and the annotator as the user calls them."""
+
+    name: str
+    key: str
+    annotator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """How masks of one annotator count; weight NaN: 1 over the number of masks of the film."""
+
+    label: str  # a0, a1, ... or truth
+    weight: float
+    tool: str
+
+
+def match_names(names: Iterable[str], films: Mapping[str, str]) -> tuple[list[Named], dict[str, Refused]]:
+    """Match mask files to films.
+
+    Args:
+        names: mask files below annotations=, in POSIX form.
+        films: the films' paths below raw= -> key.
+
+    Returns:
+        the matches, and why each other file has none.
+    """
+    by_stem: dict[str, set[str]] = defaultdict(set)
+    for film, key in films.items():
+        path = PurePosixPath(film)
+        by_stem[path.with_suffix("").as_posix()].add(key)
+        by_stem[path.stem].add(key)
+    matches: list[Named] = []
+    unmatched: dict[str, Refused] = {}
+    taken: set[tuple[str, str]] = set()
+    for name in sorted(names):
+        found = _film_of(name, by_stem)
+        if found is None:
+            unmatched[name] = Refused("no_film", "a mask without a film in the store")
+        elif len(by_stem[found[0]]) > 1:
+            unmatched[name] = Refused("no_film", "a mask whose name fits several films")
+        else:
+            [key] = by_stem[found[0]]
+            if (key, found[1]) in taken:
+                unmatched[name] = Refused("duplicate", "a second mask of the same film and annotator")
+            else:
+                taken.add((key, found[1]))
+                matches.append(Named(name, key, found[1]))
+    return matches, unmatched
+
+
+def annotators_of(names: Iterable[str], folder: Path) -> dict[str, Annotator]:
+    """Labels, weights and tools by the annotators' own names.
+
+    Names such as a0 and a1 stay; if any other is among them, all become a0, a1, ... in their order. truth
+    stays.
+    """
+    people = sorted(set(names) - {TRUTH})
+    plain = all(_PLAIN.fullmatch(name) for name in people)
+    labels = {name: name if plain else f"a{index}" for index, name in enumerate(people)} | {TRUTH: TRUTH}
+    path = folder / ANNOTATORS_FILE
+    given = _given(path) if path.exists() else {}
+    known = {name: given.get(name, (math.nan, "")) for name in labels}
+    return {
+        name: Annotator(labels[name], 0.0 if name == TRUTH else weight, tool)
+        for name, (weight, tool) in known.items()
+    }
+
+
+def weights_by_film(matches: Iterable[Named], annotators: Mapping[str, Annotator]) -> dict[Named, float]:
+    """The weight of each mask: as given, else 1 over the masks of its film (truth apart)."""
+    matches = list(matches)
+    counts = Counter(match.key for match in matches if match.annotator != TRUTH)
+    return {
+        match: weight
+        if not math.isnan(weight := annotators[match.annotator].weight)
+        else 1 / counts[match.key]
+        for match in matches
+    }
+
+
+def _film_of(name: str, by_stem: Mapping[str, object]) -> tuple[str, str] | None:
+    """(stem of a film, annotator) for the longest stem that fits; with folders before without."""
+    path = PurePosixPath(name)
+    parts = path.stem.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        stem, annotator = ".".join(parts[:count]), ".".join(parts[count:])
+        for candidate in (path.with_name(stem).as_posix(), stem):
+            if candidate in by_stem:
+                return candidate, annotator
+    return None
+
+
+def _given(path: Path) -> dict[str, tuple[float, str]]:
+    sheet = read_sheet(path, "annotators")
+    sheet.require("annotator")
+    given: dict[str, tuple[float, str]] = {}
+    for row in sheet.rows:
+        text = row.get("weight", "")
+        weight = number(text)
+        if text and not weight >= 0:
+            raise InputError(f"{sheet.what}: a weight must be a number of at least 0, but one is {text}.")
+        tool = row.get("tool", "")
+        given[row["annotator"]] = (weight, tool if _TOOL.fullmatch(tool) else "")
+    return given

@@ -1,0 +1,1 @@
+"""Outcome per bone and per subject from frozen features."""

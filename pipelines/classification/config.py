@@ -1,0 +1,34 @@
+"""What a user may set about classification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storage.errors import ConfigError, check_at_least, check_one_of
+
+THRESHOLDS = ("f1", "youden", "0.5")
+
+
+@dataclass(kw_only=True, slots=True)
+class ClassificationConfig:
+    """A linear layer on frozen features, one for all regions, and the mean of its probabilities per subject.
+
+    input_size: side in pixels of the square region images that the encoder sees. l2: candidate weights of the
+    squared norm beside the mean log loss; inner folds of the training part choose. threshold: what the inner
+    folds maximise to find the subject's threshold: macro-F1 (f1), Youden's index, or none (0.5).
+    batch_size: region images per pass through the encoder.
+    """
+
+    input_size: int = 224
+    l2: list[float] = field(default_factory=lambda: [0.001, 0.01, 0.1, 1.0, 10.0])
+    inner_folds: int = 4
+    threshold: str = "f1"
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        check_at_least("classification.input_size", self.input_size, 32)
+        if not self.l2 or min(self.l2) <= 0:
+            raise ConfigError(f"classification.l2 must hold numbers above 0, but is {self.l2}.")
+        check_at_least("classification.inner_folds", self.inner_folds, 2)
+        check_one_of("classification.threshold", self.threshold, THRESHOLDS)
+        check_at_least("classification.batch_size", self.batch_size, 1)

@@ -1,0 +1,67 @@
+"""Features of bones by a frozen encoder: computed once, cached in STORE/arrays/features-<id>.zarr."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.finished import load_encoder
+from pipelines.evaluation.metrics import Floats
+from pipelines.pretraining.crops import fingerprint, square_crop
+from pipelines.progress import Progress, silent
+from pipelines.segmentation.stored import Segmentation
+from storage.arrays import create_array, open_array, writing_group
+from storage.manifest import Store
+
+_CHUNK = 1024  # regions
+
+
+def region_features(
+    store: Store,
+    segmentation: Segmentation,
+    encoder: Path,
+    rows: pd.DataFrame,
+    config: ClassificationConfig,
+    progress: Progress = silent,
+) -> Floats:
+    """Features (N x D) of whole bones, those that `rows` (key, region) names, in its order.
+
+    encoder: a folder with an encoder, alone or in a finished model.
+    """
+    found = segmentation.regions.set_index(["key", "region"], drop=False)
+    wanted = found.loc[list(zip(rows["key"], rows["region"], strict=True))].reset_index(drop=True)
+    weights = (encoder / "model.safetensors").read_bytes()
+    parts = (hashlib.sha256(weights).hexdigest(), fingerprint(wanted), str(config.input_size))
+    identity = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+    path = store.root / "arrays" / f"features-{identity}.zarr"
+    if not path.exists():
+        _compute(path, segmentation, encoder, wanted, config, progress)
+    return np.asarray(open_array(path, "features")[:], dtype=np.float64)
+
+
+def _compute(
+    path: Path,
+    segmentation: Segmentation,
+    encoder: Path,
+    rows: pd.DataFrame,
+    config: ClassificationConfig,
+    progress: Progress,
+) -> None:
+    model = load_encoder(encoder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    features_ND = np.empty((len(rows), model.num_features), dtype=np.float32)
+    for start in range(0, len(rows), config.batch_size):
+        batch = rows.iloc[start : start + config.batch_size]
+        crops_N2SS = np.stack(
+            [square_crop(*segmentation.read_region(row), config.input_size) for _, row in batch.iterrows()]
+        )
+        features_ND[start : start + len(batch)] = model.features(crops_N2SS[:, 0], crops_N2SS[:, 1])
+        progress(start + len(batch), len(rows), "features of bones")
+    with writing_group(path) as group:
+        shape = features_ND.shape
+        array = create_array(group, "features", shape, (_CHUNK, shape[1]), np.float32, {})
+        array[:] = features_ND

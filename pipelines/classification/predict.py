@@ -1,0 +1,139 @@
+"""A finished model over new films: it finds the bones, reads them and keeps its threshold and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from pipelines.classification.cortical import subject_indices
+from pipelines.classification.embed import write_embeddings
+from pipelines.classification.features import region_features
+from pipelines.classification.finished import FinishedModel
+from pipelines.classification.labelled import outside_population, subject_outcomes
+from pipelines.classification.rows import (
+    UNKNOWN,
+    Origin,
+    evaluable_table,
+    film_rows,
+    fold_row,
+    region_indices,
+    region_table,
+    subject_table,
+)
+from pipelines.config import StudyConfig
+from pipelines.evaluation.intervals import BOOTSTRAP_SEED
+from pipelines.evaluation.protocols import evaluate_subjects
+from pipelines.progress import Progress, silent
+from pipelines.segmentation.config import SegmentationConfig
+from pipelines.segmentation.segment import segment_store
+from pipelines.segmentation.stored import open_segmentation
+from storage.atomic import write_json
+from storage.errors import InputError
+from storage.manifest import Store
+from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
+from storage.tables import write_table
+
+
+def predict(
+    model: Path,
+    store: Store,
+    folder: Path,
+    study: StudyConfig,
+    population: str = "adult",
+    progress: Progress = silent,
+) -> str:
+    """Write {regions,subjects,evaluable,embeddings}.parquet for every film; return a line that sums it up.
+
+    Films outside the intended population get embeddings, but no probability.
+    """
+    finished = _load(model, study)
+    _, subjects = _apply(finished, model, store, folder, {}, population, progress)
+    evaluable = int(subjects["probability"].notna().sum())
+    positive = int((subjects["prediction"] == 1).sum())
+    return f"{evaluable:,} of {len(subjects):,} subjects evaluable, {positive:,} called positive"
+
+
+def evaluate(
+    model: Path,
+    store: Store,
+    folder: Path,
+    study: StudyConfig,
+    population: str = "adult",
+    progress: Progress = silent,
+) -> str:
+    """The same with outcomes; metrics.json beside it holds every measure of `evaluate_subjects`.
+
+    Raises InputError where the store has no outcomes, or where the model has learnt from its subjects.
+    """
+    finished = _load(model, study)
+    outcomes = subject_outcomes(store, study)
+    if not outcomes:
+        raise InputError(
+            f"{store.root} holds no outcome of a subject with a film; ingest with outcomes=FILE, "
+            "or use radmill predict."
+        )
+    if known := finished.trained_with(outcomes):
+        raise InputError(
+            f"The model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
+            f"{store.root}; evaluate it on others. Its own are predicted in the folds of the stage classify."
+        )
+    regions, subjects = _apply(finished, model, store, folder, outcomes, population, progress)
+    folds = pd.DataFrame([fold_row(finished.chosen, _origin(finished))])
+    write_table(folder / "folds.parquet", folds, FOLDS)
+    metrics = evaluate_subjects(subjects, BOOTSTRAP_SEED, regions, folds)
+    write_json(folder / "metrics.json", metrics)
+    auc, n = metrics["auc"], metrics["n"]
+    return (
+        f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) in {n['evaluable']} of "
+        f"{n['subjects']} subjects, {n['positive']} positive"
+    )
+
+
+def _load(model: Path, study: StudyConfig) -> FinishedModel:
+    finished = FinishedModel.load(model)
+    for field in ("name", "regions", "positive"):
+        own, asked = getattr(finished.study, field), getattr(study, field)
+        if own != asked:
+            raise InputError(f"The model in {model} has study.{field} {own}, but study.{field} is {asked}.")
+    return finished
+
+
+def _apply(
+    finished: FinishedModel,
+    model: Path,
+    store: Store,
+    folder: Path,
+    outcomes: Mapping[str, int],
+    population: str,
+    progress: Progress,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Segment, read, write the tables; `split` is test for the subjects in `outcomes`, new for others."""
+    segmented = segment_store(store, model, finished.study, SegmentationConfig(), progress)
+    segmentation = open_segmentation(store.root, segmented.name)
+    outside = outside_population(store.manifest, finished.study, population)
+    rows = film_rows(store, segmentation.regions, outcomes, outside)
+    found = rows[rows["found"]]
+    features_ND = region_features(store, segmentation, model, found, finished.config, progress)
+    write_embeddings(folder, found, features_ND)
+    with threadpool_limits(1):  # as in training: the same sums in the same order
+        probability_N = finished.head.probability(features_ND, region_indices(found, finished.study))
+    origin = _origin(finished)
+    regions = _split(region_table(rows, probability_N[found["evaluable"]], origin))
+    cortical = subject_indices(segmentation, sorted(set(rows["subject"])), outside)
+    subjects = _split(subject_table(regions, finished.chosen.threshold, cortical, origin))
+    write_table(folder / "regions.parquet", regions, REGIONS)
+    write_table(folder / "subjects.parquet", subjects, SUBJECTS)
+    write_table(folder / "evaluable.parquet", evaluable_table(rows, outside), EVALUABLE)
+    return regions, subjects
+
+
+def _split(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(split=np.where(table["outcome"] == UNKNOWN, "new", "test"))
+
+
+def _origin(finished: FinishedModel) -> Origin:
+    return Origin(fold=0, repeat=0, seed=0, method=finished.method, split="new")

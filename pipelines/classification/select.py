@@ -1,0 +1,112 @@
+"""Penalty, threshold and calibration of a linear layer, from inner folds of its training part alone.
+
+Every training subject is predicted once by a layer that has not seen it; the pooled means of its bones then
+serve three choices: the penalty with the least log loss (a proper score, steadier on few subjects than an
+AUC), the threshold, and a logit calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+
+from pipelines.classification.aggregate import mean_over_bones
+from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.probe import Head, Segments, fit_heads
+from pipelines.evaluation.calibration import fit_logistic, logit
+from pipelines.evaluation.metrics import Confusion, Floats, Ints, auc, cumulative_counts
+from storage.errors import TrainingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What the inner folds chose, and how well it predicted; slope and intercept are NaN without a fit."""
+
+    l2: float
+    threshold: float
+    slope: float
+    intercept: float
+    inner_log_loss: float
+    inner_auc: float
+    subjects: int
+    positive: int
+
+
+def fit_selected(
+    segments: Segments, num_regions: int, config: ClassificationConfig, seed: int
+) -> tuple[Head, Selection]:
+    """Choose by inner folds, then fit on all segments. TrainingError where a class has too few subjects."""
+    outcomes = dict(zip(segments.subject_N.tolist(), segments.outcome_N.tolist(), strict=True))
+    subjects = sorted(outcomes)
+    outcome_S = np.array([outcomes[subject] for subject in subjects])
+    _check(outcome_S, config.inner_folds)
+    probability_LS = _inner_probabilities(segments, subjects, outcome_S, num_regions, config, seed)
+    losses = [float(log_loss(outcome_S, probability_S, labels=[0, 1])) for probability_S in probability_LS]
+    best = int(np.argmin(losses))
+    chosen_S = probability_LS[best]
+    once = np.ones((1, len(subjects)))
+    intercept_B, slope_B = fit_logistic(outcome_S, logit(chosen_S), once)
+    selection = Selection(
+        l2=config.l2[best],
+        threshold=choose_threshold(outcome_S, chosen_S, config.threshold),
+        slope=float(slope_B[0]),
+        intercept=float(intercept_B[0]),
+        inner_log_loss=losses[best],
+        inner_auc=float(auc(outcome_S, chosen_S, once)[0]),
+        subjects=len(subjects),
+        positive=int(outcome_S.sum()),
+    )
+    return fit_heads(segments, num_regions, [selection.l2])[0], selection
+
+
+def choose_threshold(outcome_S: Ints, probability_S: Floats, rule: str) -> float:
+    """The threshold between two neighbouring probabilities with the best macro-F1 (f1) or Youden's index.
+
+    Rule 0.5, or one probability only, gives 0.5; of equals the one nearest to 0.5 wins.
+    """
+    scores_K = np.unique(probability_S)[::-1]
+    if rule == "0.5" or len(scores_K) < 2:
+        return 0.5
+    (tp_K,), (fp_K,) = cumulative_counts(outcome_S, probability_S, np.ones((1, len(outcome_S))))
+    counts = Confusion(tp=tp_K, fp=fp_K, fn=tp_K[-1] - tp_K, tn=fp_K[-1] - fp_K)
+    # Youden's index is 2 * balanced accuracy - 1: the same maximum.
+    gain_K = counts.composites()["macro_f1" if rule == "f1" else "balanced_accuracy"][:-1]
+    middle_K = (scores_K[:-1] + scores_K[1:]) / 2
+    best = np.flatnonzero(gain_K >= gain_K.max() - 1e-12)
+    return float(middle_K[best[np.argmin(np.abs(middle_K[best] - 0.5))]])
+
+
+def _inner_probabilities(
+    segments: Segments,
+    subjects: list[str],
+    outcome_S: Ints,
+    num_regions: int,
+    config: ClassificationConfig,
+    seed: int,
+) -> Floats:
+    """Mean over the bones of every subject by the layer that has not seen it, per penalty (L x S)."""
+    names_S = np.array(subjects)
+    probability_LS = np.full((len(config.l2), len(subjects)), np.nan)
+    dealer = StratifiedKFold(config.inner_folds, shuffle=True, random_state=seed)
+    for train, held_out in dealer.split(names_S, outcome_S):
+        unseen = segments.of(names_S[held_out])
+        heads = fit_heads(segments.of(names_S[train]), num_regions, config.l2)
+        for row, head in enumerate(heads):
+            bones_N = head.probability(unseen.features_ND, unseen.region_N)
+            probability_LS[row, held_out] = mean_over_bones(unseen.subject_N, bones_N)[1]
+    return probability_LS
+
+
+def _check(outcome_S: Ints, inner_folds: int) -> None:
+    counts: Mapping[int, int] = {value: int((outcome_S == value).sum()) for value in (0, 1)}
+    rare = min(counts, key=lambda value: counts[value])
+    if counts[rare] < inner_folds:
+        raise TrainingError(
+            f"A training part must hold at least classification.inner_folds={inner_folds} subjects of each "
+            f"class with a bone found, but has {counts[rare]} with outcome {rare}; use fewer inner folds, or "
+            "give more subjects."
+        )

@@ -1,0 +1,179 @@
+"""Stage classify: a linear layer on frozen features in repeated subject-wise folds, then on everyone.
+
+For every repeat and fold: the inner folds of the training part choose penalty, threshold and calibration; the
+layer is fitted on all bones of the training subjects; the test subjects get a probability per bone and the
+mean of them. The splits come from the store's files, so that every method meets the same folds. Last, a layer
+fitted on all subjects goes into the finished model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.cortical import subject_indices
+from pipelines.classification.features import region_features
+from pipelines.classification.finished import read_part, write_model
+from pipelines.classification.labelled import outside_population, subject_outcomes
+from pipelines.classification.probe import Segments
+from pipelines.classification.rows import (
+    Origin,
+    check_segmented,
+    evaluable_table,
+    film_rows,
+    fold_row,
+    region_indices,
+    region_table,
+    subject_table,
+)
+from pipelines.classification.select import fit_selected
+from pipelines.config import StudyConfig
+from pipelines.evaluation.cohort import Cohort
+from pipelines.evaluation.discrimination import mean_auc
+from pipelines.evaluation.intervals import BOOTSTRAP_SEED, bootstrap_weights
+from pipelines.progress import Progress, silent
+from pipelines.segmentation.stored import Segmentation
+from storage.config import SplitConfig
+from storage.errors import TrainingError
+from storage.manifest import Store
+from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
+from storage.splits import check_leaks, load_or_make
+from storage.tables import write_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Subjects with outcome: a row per film and region, and the evaluable ones' features in their order."""
+
+    rows: pd.DataFrame
+    segments: Segments
+    cortical: pd.DataFrame
+
+    def test_rows(self, subjects: set[str]) -> tuple[pd.DataFrame, Segments]:
+        """Rows and segments of these subjects."""
+        return self.rows[self.rows["subject"].isin(subjects)], self.segments.of(sorted(subjects))
+
+
+def classify(
+    store: Store,
+    segmentation: Segmentation,
+    segmenter: Path,
+    encoder: Path,
+    folder: Path,
+    config: ClassificationConfig,
+    split: SplitConfig,
+    study: StudyConfig,
+    progress: Progress = silent,
+) -> str:
+    """Write {regions,subjects,folds,evaluable}.parquet and the finished model; return a line to sum it up.
+
+    segmenter, encoder: folders of the models that `segmentation` and the features come from; they go into the
+    finished model. Raises ConfigError or TrainingError where there are too few subjects, InputError where
+    films are not segmented.
+    """
+    outcomes = subject_outcomes(store, study)
+    splits = [_splits(store, split, split.seed + repeat, outcomes) for repeat in range(split.repeats)]
+    films = store.manifest[store.manifest["subject"].isin(outcomes)]
+    check_segmented(store, segmentation.regions, set(films["key"]))
+    outside = outside_population(films, study, "adult")
+    labelled = _labelled(store, segmentation, encoder, config, study, outcomes, outside, progress)
+    method = str(read_part(encoder, "encoder")[0]["method"])
+    # One thread: sums in another order would differ in the last bit, and with them the tables.
+    with threadpool_limits(1):
+        regions, subjects, folds = _cross_validate(labelled, splits, config, split, study, method, progress)
+        head, selection = fit_selected(
+            labelled.segments, len(study.regions), config, _seed(split.seed, split.folds)
+        )
+    write_table(folder / "regions.parquet", regions, REGIONS)
+    write_table(folder / "subjects.parquet", subjects, SUBJECTS)
+    write_table(folder / "folds.parquet", folds, FOLDS)
+    write_table(folder / "evaluable.parquet", evaluable_table(labelled.rows, outside), EVALUABLE)
+    write_model(folder, segmenter, encoder, head, selection, config, study, films)
+    return _summary(subjects, split)
+
+
+def _splits(store: Store, split: SplitConfig, seed: int, outcomes: Mapping[str, int]) -> pd.DataFrame:
+    splits = load_or_make(store.root, split.protocol, seed, outcomes, split.folds)
+    check_leaks(splits, store.manifest)
+    return splits
+
+
+def _labelled(
+    store: Store,
+    segmentation: Segmentation,
+    encoder: Path,
+    config: ClassificationConfig,
+    study: StudyConfig,
+    outcomes: Mapping[str, int],
+    outside: set[str],
+    progress: Progress,
+) -> Labelled:
+    regions = segmentation.regions
+    rows = film_rows(store, regions[regions["subject"].isin(outcomes)], outcomes, outside)
+    usable = rows[rows["evaluable"]]
+    if usable.empty:
+        raise TrainingError(
+            f"Of {len(outcomes)} subjects with outcome none has a region that can be read (not found, or "
+            f"younger than study.minimum_age_years={study.minimum_age_years:g}); look at the overlays in the "
+            "report, or train another segmenter."
+        )
+    segments = Segments(
+        features_ND=region_features(store, segmentation, encoder, usable, config, progress),
+        region_N=region_indices(usable, study),
+        subject_N=usable["subject"].to_numpy(str),
+        outcome_N=usable["outcome"].to_numpy(np.int64),
+    )
+    return Labelled(
+        rows=rows, segments=segments, cortical=subject_indices(segmentation, sorted(outcomes), outside)
+    )
+
+
+def _cross_validate(
+    labelled: Labelled,
+    splits: list[pd.DataFrame],
+    config: ClassificationConfig,
+    split: SplitConfig,
+    study: StudyConfig,
+    method: str,
+    progress: Progress,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Test predictions of every region and subject, and what each fold chose."""
+    regions, subjects, folds = [], [], []
+    for repeat, table in enumerate(splits):
+        for fold in range(split.folds):
+            progress(repeat * split.folds + fold, len(splits) * split.folds, "folds of the linear layer")
+            seed = split.seed + repeat
+            part = table[table["fold"] == fold].set_index("subject")["split"]
+            train, test = set(part.index[part == "train"]), set(part.index[part == "test"])
+            head, chosen = fit_selected(
+                labelled.segments.of(sorted(train)), len(study.regions), config, _seed(seed, fold)
+            )
+            origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
+            rows, segments = labelled.test_rows(test)
+            predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
+            regions.append(predicted)
+            subjects.append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
+            folds.append(fold_row(chosen, origin))
+    return pd.concat(regions), pd.concat(subjects), pd.DataFrame(folds)
+
+
+def _seed(seed: int, fold: int) -> int:
+    """Seed of the inner folds, another one for each fold."""
+    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+def _summary(subjects: pd.DataFrame, split: SplitConfig) -> str:
+    cohort = Cohort.from_table(subjects)
+    auc = mean_auc(cohort, cohort.probability_NR, bootstrap_weights(cohort.outcome_N, BOOTSTRAP_SEED))
+    not_evaluable = subjects["subject"].nunique() - len(cohort.subjects)
+    return (
+        f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) in {len(cohort.subjects)} subjects, "
+        f"{int(cohort.outcome_N.sum())} positive, {not_evaluable} not evaluable; "
+        f"{split.repeats} x {split.folds} folds"
+    )

@@ -1,0 +1,43 @@
+"""What a study is: its regions, positive class, outcome rule and intended population."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storage.errors import ConfigError, check_at_least, check_one_of
+
+
+@dataclass(kw_only=True, slots=True)
+class StudyConfig:
+    """A study. Label maps hold 0 for background and i + 1 for regions[i]."""
+
+    name: str = "hand"
+    regions: list[str] = field(
+        default_factory=lambda: [
+            "ulna",
+            "radius",
+            "metacarpal1",
+            "metacarpal2",
+            "metacarpal3",
+            "metacarpal4",
+            "metacarpal5",
+        ]
+    )
+    positive: str = "osteoporosis"
+    outcome_column: str = "t_score"
+    outcome_rule: str = "<= -2.5"
+    unit: str = "subject"
+    minimum_age_years: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not self.regions:
+            raise ConfigError("study.regions must name at least one region, but is empty.")
+        if len(set(self.regions)) != len(self.regions):
+            raise ConfigError(f"study.regions must be distinct, but is {self.regions}.")
+        check_one_of("study.unit", self.unit, ("subject", "exam", "film"))
+        check_at_least("study.minimum_age_years", self.minimum_age_years, 0)
+
+    @property
+    def num_classes(self) -> int:
+        """Regions and background."""
+        return len(self.regions) + 1

@@ -1,0 +1,108 @@
+"""Is a probability of .3 right in 30 % of cases? Slope, intercept, expected, observed, reliability table.
+
+The model is logit P(outcome) = intercept + slope * logit(p) (Cox 1958): slope 1 and intercept 0 are perfect;
+a slope above 1 says that probabilities are too timid, as means over correlated bones are. ECE is left out: it
+is biased at the sizes of these cohorts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.evaluation.cohort import Cohort, mean_defined
+from pipelines.evaluation.intervals import percentile_interval
+from pipelines.evaluation.metrics import Floats, Ints
+
+NEWTON_STEPS = 15
+LONGEST_STEP = 5.0  # a first step that overshoots is cut, not trusted
+
+
+def logit(probability: Floats) -> Floats:
+    """Log odds; probabilities of 0 and 1 are moved in by 1e-6."""
+    clipped = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Inverse of `logit`, stable for large values of either sign."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
+def fit_logistic(outcome_N: Ints, x_N: Floats, weights_BN: Floats) -> tuple[Floats, Floats]:
+    """Maximum likelihood intercept and slope (B each) of outcome on x per weighting, by Newton's method.
+
+    NaN where it does not converge: one class only, or classes that x separates completely.
+    """
+    intercept_B, slope_B = np.zeros(len(weights_BN)), np.zeros(len(weights_BN))
+    step_B = np.full(len(weights_BN), np.inf)
+    with np.errstate(all="ignore"):  # separated classes run to infinity and are reported as NaN below
+        for _ in range(NEWTON_STEPS):
+            p_BN = sigmoid(intercept_B[:, None] + slope_B[:, None] * x_N)
+            residual_BN, curve_BN = weights_BN * (outcome_N - p_BN), weights_BN * p_BN * (1 - p_BN)
+            gradient0_B, gradient1_B = residual_BN.sum(axis=1), residual_BN @ x_N
+            h00_B, h01_B, h11_B = curve_BN.sum(axis=1), curve_BN @ x_N, curve_BN @ x_N**2
+            determinant_B = h00_B * h11_B - h01_B**2
+            delta0_B = (h11_B * gradient0_B - h01_B * gradient1_B) / determinant_B
+            delta1_B = (h00_B * gradient1_B - h01_B * gradient0_B) / determinant_B
+            intercept_B = intercept_B + np.clip(delta0_B, -LONGEST_STEP, LONGEST_STEP)
+            slope_B = slope_B + np.clip(delta1_B, -LONGEST_STEP, LONGEST_STEP)
+            step_B = np.maximum(np.abs(delta0_B), np.abs(delta1_B))
+    failed_B = ~(step_B < 1e-6)
+    return np.where(failed_B, np.nan, intercept_B), np.where(failed_B, np.nan, slope_B)
+
+
+def reliability(outcome_N: Ints, probability_N: Floats, bins: int = 5) -> list[dict[str, float]]:
+    """Groups of nearly equal size by probability: size, positives, mean probability and observed share."""
+    order = np.argsort(probability_N, kind="stable")
+    groups = [group for group in np.array_split(order, bins) if len(group)]
+    return [
+        {
+            "n": len(group),
+            "positive": int(outcome_N[group].sum()),
+            "probability": float(probability_N[group].mean()),
+            "observed": float(outcome_N[group].mean()),
+        }
+        for group in groups
+    ]
+
+
+def calibrated(cohort: Cohort, folds: pd.DataFrame) -> Floats:
+    """Probabilities (N x R) after each fold's own calibration, fitted in its training part.
+
+    folds: columns repeat (0, 1, ...), fold, slope, intercept; a fold whose fit is undefined keeps its
+    probabilities.
+    """
+    result_NR = cohort.probability_NR.copy()
+    fits = {
+        (int(row["repeat"]), int(row["fold"])): (float(row["slope"]), float(row["intercept"]))
+        for row in folds.to_dict("records")
+    }
+    for repeat, fold, members in cohort.fold_members(cohort.probability_NR):
+        slope, intercept = fits[repeat, fold]
+        if np.isfinite(slope) and np.isfinite(intercept):
+            result_NR[members, repeat] = sigmoid(intercept + slope * logit(result_NR[members, repeat]))
+    return result_NR
+
+
+def summary(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[str, Any]:
+    """Slope, intercept and expected share averaged over repeats, observed share, bins of the first repeat."""
+    point = _fit_repeats(cohort, probability_NR, cohort.once)
+    resampled = _fit_repeats(cohort, probability_NR, weights_BN)
+    unbounded = {"widening": cohort.widening, "lowest": -np.inf, "highest": np.inf}
+    return {
+        "slope": percentile_interval(float(point[1][0]), resampled[1], **unbounded).to_dict(),
+        "intercept": percentile_interval(float(point[0][0]), resampled[0], **unbounded).to_dict(),
+        "expected": float(probability_NR.mean()) if probability_NR.size else np.nan,
+        "observed": float(cohort.outcome_N.mean()) if len(cohort.outcome_N) else np.nan,
+        "bins": reliability(cohort.outcome_N, probability_NR[:, 0]),
+    }
+
+
+def _fit_repeats(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> tuple[Floats, Floats]:
+    """Intercept and slope (B each), mean over the repeats in which they are defined."""
+    fits = [fit_logistic(cohort.outcome_N, logit(p_N), weights_BN) for p_N in probability_NR.T]
+    intercept_BR, slope_BR = (np.stack(column, axis=1) for column in zip(*fits, strict=True))
+    return mean_defined(intercept_BR), mean_defined(slope_BR)

@@ -1,0 +1,83 @@
+"""Test predictions of a cohort as arrays: N evaluable subjects in R repeats, in one fold per repeat each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipelines.evaluation.intervals import fold_widening
+from pipelines.evaluation.metrics import Floats, Ints, auc, divide
+from storage.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cohort:
+    """What every measure is computed from. Subjects without a probability are counted elsewhere.
+
+    probability_NR, fold_NR and prediction_NR hold one column per repeat; each subject is tested once in every
+    repeat.
+    """
+
+    subjects: list[str]
+    outcome_N: Ints
+    probability_NR: Floats
+    fold_NR: Ints
+    prediction_NR: Ints
+
+    @classmethod
+    def from_table(cls, subjects: pd.DataFrame) -> Cohort:
+        """Cohort of a SUBJECTS table. InputError unless every subject is tested once in every repeat."""
+        tested = subjects[(subjects["split"] == "test") & subjects["probability"].notna()]
+        counts = tested.groupby(["subject", "repeat"]).size()
+        num_repeats = tested["repeat"].nunique()
+        if (counts != 1).any() or len(counts) != num_repeats * tested["subject"].nunique():
+            raise InputError(
+                "Every subject must be tested exactly once in every repeat, "
+                "but some are tested twice or never; run classify again."
+            )
+        wide = tested.sort_values(["subject", "repeat"])
+        shape = (-1, max(num_repeats, 1))
+        return cls(
+            subjects=wide["subject"].drop_duplicates().tolist(),
+            outcome_N=wide["outcome"].to_numpy(np.int64).reshape(shape)[:, 0],
+            probability_NR=wide["probability"].to_numpy(np.float64).reshape(shape),
+            fold_NR=wide["fold"].to_numpy(np.int64).reshape(shape),
+            prediction_NR=wide["prediction"].to_numpy(np.int64).reshape(shape),
+        )
+
+    @property
+    def once(self) -> Floats:
+        """The weighting of the point value: every subject once (1 x N)."""
+        return np.ones((1, len(self.subjects)))
+
+    @property
+    def widening(self) -> float:
+        """How much wider than the bootstrap's the intervals of trained scores are; see `fold_widening`."""
+        return fold_widening(len(np.unique(self.fold_NR)))
+
+    def within_fold_auc(self, score_NR: Floats, weights_BN: Floats) -> Floats:
+        """AUC of a score in every fold of every repeat (B x folds), NaN where a fold lacks a class."""
+        columns = [
+            auc(self.outcome_N[members], score_NR[members, repeat], weights_BN[:, members])
+            for repeat, _, members in self.fold_members(score_NR)
+        ]
+        return np.stack(columns, axis=1) if columns else np.full((len(weights_BN), 1), np.nan)
+
+    def fold_members(self, score_NR: Floats) -> list[tuple[int, int, Ints]]:
+        """Repeat, fold and rows of its test subjects whose score is known, in order of repeat and fold."""
+        known_NR = np.isfinite(score_NR)
+        return [
+            (repeat, int(fold), np.flatnonzero((self.fold_NR[:, repeat] == fold) & known_NR[:, repeat]))
+            for repeat in range(self.fold_NR.shape[1])
+            for fold in np.unique(self.fold_NR[:, repeat])
+        ]
+
+
+def mean_defined(values_BK: Floats) -> Floats:
+    """Mean of the defined values of each row (B); NaN where none is."""
+    defined_BK = np.isfinite(values_BK)
+    count_B = defined_BK.sum(axis=1)
+    total_B = np.where(defined_BK, values_BK, 0).sum(axis=1)
+    return divide(total_B, count_B.astype(np.float64))

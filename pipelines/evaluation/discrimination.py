@@ -1,0 +1,93 @@
+"""How well probabilities rank the subjects: within folds (primary), pooled, and against the 2MCI alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.evaluation import metrics
+from pipelines.evaluation.cohort import Cohort, mean_defined
+from pipelines.evaluation.intervals import corrected_resampled_t, percentile_interval
+from pipelines.evaluation.metrics import Floats
+
+POOLED_MEASURES: dict[str, Callable[..., Floats]] = {
+    "auc": metrics.auc,
+    "average_precision": metrics.average_precision,
+    "brier": metrics.brier,
+}
+
+
+def mean_auc(
+    cohort: Cohort, score_NR: Floats, weights_BN: Floats, *, trained: bool = True
+) -> dict[str, float]:
+    """Mean within-fold AUC of a score over all repeats, with its interval over the resamples `weights_BN`.
+
+    trained: whether the folds' training parts made the score; the interval of a given one is not widened.
+    """
+    value = float(mean_defined(cohort.within_fold_auc(score_NR, cohort.once))[0])
+    resampled_B = mean_defined(cohort.within_fold_auc(score_NR, weights_BN))
+    return percentile_interval(value, resampled_B, cohort.widening if trained else 1.0).to_dict()
+
+
+def auc_per_fold(cohort: Cohort) -> list[dict[str, float]]:
+    """Repeat, fold, size, positives and AUC of every fold; NaN where a fold lacks a class."""
+    folds = cohort.fold_members(cohort.probability_NR)
+    auc_F = cohort.within_fold_auc(cohort.probability_NR, cohort.once)[0, : len(folds)]
+    return [
+        {
+            "repeat": repeat,
+            "fold": fold,
+            "n": len(members),
+            "positive": int(cohort.outcome_N[members].sum()),
+            "auc": float(value),
+        }
+        for (repeat, fold, members), value in zip(folds, auc_F, strict=True)
+    ]
+
+
+def auc_all_regions(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> dict[str, float]:
+    """The primary measure among subjects with as many regions as anyone has: no mean lacks a bone."""
+    used = subjects.drop_duplicates("subject").set_index("subject")["regions_used"]
+    whole_N = (used.reindex(cohort.subjects) == used.max()).to_numpy(bool)
+    score_NR = np.where(whole_N[:, None], cohort.probability_NR, np.nan)
+    counts = {"n": int(whole_N.sum()), "positive": int(cohort.outcome_N[whole_N].sum())}
+    return counts | mean_auc(cohort, score_NR, weights_BN)
+
+
+def pooled(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[str, Any]:
+    """AUC, average precision and Brier score over all folds of a repeat together, averaged over repeats."""
+
+    def over_repeats(measure: Callable[..., Floats], weights: Floats) -> Floats:
+        columns = [measure(cohort.outcome_N, probability_N, weights) for probability_N in probability_NR.T]
+        return mean_defined(np.stack(columns, axis=1))
+
+    return {
+        name: percentile_interval(
+            float(over_repeats(measure, cohort.once)[0]), over_repeats(measure, weights_BN), cohort.widening
+        ).to_dict()
+        for name, measure in POOLED_MEASURES.items()
+    }
+
+
+def baseline_mci2(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> dict[str, Any]:
+    """The second metacarpal cortical index (2MCI) as the only predictor, low is positive, on the same folds.
+
+    `difference` is the network's AUC minus the index's, fold by fold among the subjects who have an index.
+    """
+    index = subjects.drop_duplicates("subject").set_index("subject")["mci2"].reindex(cohort.subjects)
+    has_N = index.notna().to_numpy(bool)
+    index_NR = np.repeat(-index.to_numpy(np.float64)[:, None], cohort.probability_NR.shape[1], axis=1)
+    network_NR = np.where(has_N[:, None], cohort.probability_NR, np.nan)
+    network_F, index_F = (cohort.within_fold_auc(score, cohort.once)[0] for score in (network_NR, index_NR))
+    gain_F = network_F - index_F
+    folds_per_repeat = max(1, len(np.unique(cohort.fold_NR)))
+    test_over_train = 1 / max(1, folds_per_repeat - 1)
+    return {
+        "n": int(has_N.sum()),
+        "positive": int(cohort.outcome_N[has_N].sum()),
+        "auc": mean_auc(cohort, index_NR, weights_BN, trained=False),
+        "difference": corrected_resampled_t(gain_F[np.isfinite(gain_F)], test_over_train).to_dict(),
+    }

@@ -1,0 +1,1 @@
+"""From raw files to a store: scan, guarded decode, plan, write, commit."""

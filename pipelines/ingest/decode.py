@@ -1,0 +1,126 @@
+"""What the guarded child does with one file: look at it, decode and encode its films, read a mask."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.codec import encode_png
+from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
+from storage.errors import Quarantined
+from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
+from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
+
+_HEAD_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A file that may hold films."""
+
+    sha256: str
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One film, ready for a shard."""
+
+    png: bytes
+    pixels_sha256: str
+    height: int
+    width: int
+    bits: int
+    meta: RadiographMeta
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a file or a frame is left out."""
+
+    reason: str
+    detail: str
+
+
+def inspect_file(path: Path, limits: Limits) -> Inspected:
+    """Tell what a file is by its content and read its header. Raises Quarantined where it holds no film."""
+    head = _head(path, limits)
+    if looks_like_dicom(head):
+        header = read_dicom_header(path, limits)
+    elif looks_like_raster(head):
+        header = read_raster_header(path, limits)
+    else:
+        raise Quarantined("not_an_image", "neither DICOM nor PNG, JPEG or TIFF")
+    return Inspected(_sha256(path), header)
+
+
+def digest_file(path: Path, limits: Limits) -> str:
+    """SHA-256 of a regular file within the limits. Raises Quarantined."""
+    if not looks_like_raster(_head(path, limits)):
+        raise Quarantined("not_an_image", "a mask must be a PNG file")
+    return _sha256(path)
+
+
+def encode_films(path: Path, sha256: str, frames: int, limits: Limits) -> list[Encoded | Refused]:
+    """Decode a file that `inspect_file` let through, one entry per frame. Raises Quarantined."""
+    head = _head(path, limits)
+    if _sha256(path) != sha256:
+        raise Quarantined("vanished", "the file changed while it was read")
+    films = read_dicom(path, limits) if looks_like_dicom(head) else read_raster(path, limits)
+    if len(films) != frames:
+        raise Quarantined("unreadable", "the number of frames differs from the header's")
+    return [_encoded(film) for film in films]
+
+
+def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:
+    """Read a label map HxW of class indices below num_classes as PNG bytes. Raises Quarantined."""
+    if _sha256(path) != sha256:
+        raise Quarantined("vanished", "the file changed while it was read")
+    mask_HW = read_mask(path, limits)
+    if mask_HW.shape != shape:
+        raise Quarantined("mask_mismatch", "its size is not that of the film")
+    if int(mask_HW.max()) >= num_classes:
+        raise Quarantined("mask_mismatch", "it holds class indices that the study does not have")
+    if not mask_HW.any():
+        raise Quarantined("blank")
+    return encode_png(mask_HW)
+
+
+def _encoded(film: Radiograph) -> Encoded | Refused:
+    height, width = film.pixels.shape
+    if film.pixels.min() == film.pixels.max():
+        return Refused("blank", "")
+    pixels_HW: Pixels = film.pixels.copy()
+    described = f"{height}x{width} {pixels_HW.dtype.name}\n".encode()
+    digest = hashlib.sha256(described + pixels_HW.tobytes()).hexdigest()
+    return Encoded(encode_png(pixels_HW), digest, height, width, film.bits, film.meta)
+
+
+def _head(path: Path, limits: Limits) -> bytes:
+    """The first bytes of a regular file of a bearable size."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise Quarantined("not_an_image", "a link to a folder, which is not followed")
+        if not stat.S_ISREG(status.st_mode):
+            raise Quarantined("not_an_image", "not a regular file")  # opening a pipe would hang
+        if status.st_size > limits.max_file_mb * 1e6:
+            raise Quarantined("too_large", "more bytes than ingest.max_file_mb")
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        raise Quarantined("vanished") from None
+    except OSError as error:
+        raise Quarantined("unreadable", "the file can't be read") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise Quarantined("vanished") from None
+    except OSError as error:
+        raise Quarantined("unreadable", "the file can't be read") from error

@@ -1,0 +1,200 @@
+"""Decoders in a child with a cap on memory and time: a file that kills its reader costs itself, not the run.
+
+A GuardedWorker is one child that runs one function after the other. A GuardedPool lends its workers to
+threads, which do no more than wait for them and write what comes back.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from storage.errors import Quarantined, StorageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_START_S = 300.0  # imports from a busy network file system
+_ATTEMPTS = 2  # a child killed from outside (another's memory, an operator) is not the file's fault
+
+
+class _DiedError(Exception):
+    """The child went away without an answer."""
+
+    def __init__(self, killed: bool) -> None:
+        super().__init__()
+        self.killed = killed
+
+
+class GuardedWorker:
+    """One child process, started at the first call and again after each death."""
+
+    def __init__(self, memory_gb: float, timeout_s: float, imports: Sequence[str]) -> None:
+        """memory_gb: on top of what the idle child takes; imports: modules loaded before the clock starts."""
+        self._memory_bytes = int(memory_gb * 2**30)
+        self._timeout_s = timeout_s
+        self._imports = list(imports)
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection[Any, Any] | None = None
+        self._closed = False
+
+    def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run a module's function in the child. Raises Quarantined where it does or where the child dies."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._ask(function, arguments)
+            except _DiedError as error:
+                killed = error.killed
+        if killed:
+            raise Quarantined("timeout", "the decoder was killed twice, probably for its memory")
+        raise Quarantined("unreadable", "the decoder crashed")
+
+    def close(self) -> None:
+        """End the child; a call that waits for it fails."""
+        self._closed = True
+        self._stop()
+
+    def _ask(self, function: Callable[..., T], arguments: tuple[object, ...]) -> T:
+        connection = self._connection or self._start()
+        try:
+            connection.send((function, arguments))
+            if not connection.poll(self._timeout_s):
+                self._stop()
+                raise Quarantined("timeout", "decoding took longer than ingest.timeout_s")
+            answer, error = connection.recv()
+        except (EOFError, OSError) as broken:
+            raise _DiedError(self._stop() == -signal.SIGKILL) from broken
+        if error is not None:
+            raise error
+        result: T = answer
+        return result
+
+    def _start(self) -> Connection[Any, Any]:
+        if self._closed:
+            raise RuntimeError("The guarded worker is closed.")
+        # Not fork, which would copy the locks of this process' threads; a server of forks imports only once.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(self._imports)
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(theirs, self._memory_bytes, self._imports), daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._process, self._connection = process, ours
+        try:
+            ready = ours.poll(_START_S) and ours.recv()
+        except (EOFError, OSError):
+            ready = False
+        if not ready:
+            self._stop()
+            raise StorageError("The process that decodes films did not start; is the installation complete?")
+        return ours
+
+    def _stop(self) -> int | None:
+        """Make sure that the child is gone; its exit code."""
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return None
+        process.join(timeout=0.5)
+        died_alone = process.exitcode
+        if died_alone is None:
+            process.kill()
+            process.join()
+        return died_alone
+
+
+class GuardedPool:
+    """A few guarded workers, for the length of a with block."""
+
+    def __init__(self, processes: int, memory_gb: float, timeout_s: float, imports: Sequence[str]) -> None:
+        self._workers = [GuardedWorker(memory_gb, timeout_s, imports) for _ in range(processes)]
+        self._idle: SimpleQueue[GuardedWorker] = SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(processes)
+        self._ahead = 4 * processes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+        self._threads.shutdown()
+
+    def map(self, work: Callable[[GuardedWorker, T], R], items: Iterable[T]) -> Iterator[R]:
+        """The results of work(worker, item), in the order of the items; the first exception ends it."""
+
+        def lent(item: T) -> R:
+            worker = self._idle.get()
+            try:
+                return work(worker, item)
+            finally:
+                self._idle.put(worker)
+
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(self._threads.submit(lent, item))
+            if len(waiting) > self._ahead:  # a future takes kilobytes: never as many as there are files
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _serve(connection: Connection[Any, Any], memory_bytes: int, imports: list[str]) -> None:
+    """The child: answer each (function, arguments) by (result, exception) until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+    # Decoders print header values: what they say belongs nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    logging.disable()
+    for module in imports:
+        importlib.import_module(module)
+    _cap_memory(memory_bytes)
+    connection.send(True)
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(_answer(function, arguments))
+
+
+def _answer(
+    function: Callable[..., object], arguments: tuple[object, ...]
+) -> tuple[object, Exception | None]:
+    try:
+        return function(*arguments), None
+    except MemoryError:
+        return None, Quarantined("timeout", "decoding took more memory than ingest.memory_gb")
+    except Exception as error:
+        return None, error
+
+
+def _cap_memory(more_bytes: int) -> None:
+    """Limit the address space to what is mapped now (libraries, thread stacks) and `more_bytes`."""
+    mapped_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = mapped_bytes + more_bytes
+    resource.setrlimit(
+        resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+    )
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,61 @@
+"""What became of each shard's samples, beside the shards: a rerun rebuilds the tables without decoding.
+
+STORE/records/<shard>.json follows its tar. A record without its tar still tells which films are duplicates.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.atomic import write_json
+from storage.errors import StorageError
+
+Row = dict[str, Any]  # a row of the manifest or of the annotations, without what depends on paths
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A planned sample that is not in its shard."""
+
+    key: str
+    annotator: str  # empty for a film
+    reason: str
+    detail: str
+    same_as: str = ""  # of a duplicate: key of the film that stays
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The samples of one planned shard: in it, or left out."""
+
+    rows: list[Row]
+    left: list[Left]
+
+    @property
+    def lasts(self) -> bool:
+        """Whether a rerun may rely on it; files that vanished may be there again."""
+        return not any(left.reason == "vanished" for left in self.left)
+
+
+def load_record(store_root: Path, shard: str) -> Record | None:
+    """The record of a shard; None where it was never finished."""
+    path = _path(store_root, shard)
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        return Record(content["rows"], [Left(**left) for left in content["left"]])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error
+
+
+def save_record(store_root: Path, shard: str, record: Record) -> None:
+    """Write the record; its shard is whole by then."""
+    write_json(_path(store_root, shard), asdict(record))
+
+
+def _path(store_root: Path, shard: str) -> Path:
+    return store_root / "records" / f"{shard.removesuffix('.tar')}.json"

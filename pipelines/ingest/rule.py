@@ -1,0 +1,47 @@
+"""The study's rule: which measured value makes an outcome positive."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.ingest.sheet import number
+from storage.errors import ConfigError
+
+_RULE = re.compile(r"(<=|>=|<|>|==)\s*(\S+)")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+    "==": operator.eq,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What makes an outcome positive."""
+
+    text: str
+    compare: Callable[[float, float], bool]
+    limit: float
+
+    def outcome(self, value: float) -> int:
+        """1 for the study's positive class, else 0."""
+        return int(self.compare(value, self.limit))
+
+    def severity(self, value: float) -> float:
+        """Larger is nearer to positive: of several sites of one exam, the worst counts."""
+        return -value if self.compare in (operator.le, operator.lt) else value
+
+
+def parse_rule(text: str) -> Rule:
+    """Read a rule such as "<= -2.5"."""
+    match = _RULE.fullmatch(text.strip())
+    limit = number(match[2]) if match else math.nan
+    if match is None or math.isnan(limit):
+        raise ConfigError(f"study.outcome_rule must be a comparison such as '<= -2.5', but is '{text}'.")
+    return Rule(f"{match[1]} {limit:g}", _COMPARE[match[1]], limit)

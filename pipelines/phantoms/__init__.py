@@ -1,0 +1,1 @@
+"""Synthetic radiographs from physics, with known truth."""

@@ -1,0 +1,49 @@
+"""What a phantom cohort is: how many subjects, whose hands, what films, what the outcome does to bone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage.errors import ConfigError, check_at_least, check_between, check_one_of
+
+POPULATIONS = ("adult", "child")
+EFFECTS = ("null", "paper", "demo")
+FORMATS = ("dicom", "png")
+APPEARANCES = ("clinic", "random")
+
+
+@dataclass(kw_only=True, slots=True)
+class PhantomsConfig:
+    """A cohort of synthetic hand radiographs.
+
+    subjects carry an outcome (adults only), unlabelled are further subjects with films alone. effect is the
+    planted correlation between T-score and cortical index: null 0, paper .65, demo .80. appearance: clinic
+    renders by physics; random varies contrast, polarity, frames, noise until a real film is one more sample.
+    """
+
+    subjects: int = 160
+    unlabelled: int = 80
+    population: str = "adult"
+    effect: str | None = "paper"
+    height: int = 512
+    width: int = 400
+    annotators: int = 3
+    format: str = "dicom"
+    seed: int = 2023
+    appearance: str = "clinic"
+
+    def __post_init__(self) -> None:
+        # YAML turns the word null into None
+        self.effect = "null" if self.effect is None else self.effect
+        check_at_least("phantoms.subjects", self.subjects, 0)
+        check_at_least("phantoms.unlabelled", self.unlabelled, 0)
+        if self.subjects + self.unlabelled == 0:
+            raise ConfigError("phantoms.subjects and phantoms.unlabelled are both 0: ask for at least one.")
+        check_one_of("phantoms.population", self.population, POPULATIONS)
+        check_one_of("phantoms.effect", self.effect, EFFECTS)
+        check_one_of("phantoms.format", self.format, FORMATS)
+        check_one_of("phantoms.appearance", self.appearance, APPEARANCES)
+        check_between("phantoms.height", self.height, 96, 4096)
+        check_between("phantoms.width", self.width, 96, 4096)
+        check_between("phantoms.annotators", self.annotators, 0, 9)
+        check_at_least("phantoms.seed", self.seed, 0)

@@ -1,0 +1,54 @@
+"""OUT/report: metrics.json, the tables, the figures, and the page made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.config import StudyConfig
+from pipelines.progress import Progress, silent
+from pipelines.reporting.collect import collect
+from pipelines.reporting.config import ReportingConfig
+from pipelines.reporting.figures import draw_all
+from pipelines.reporting.html import render
+from pipelines.reporting.summary import summarise
+from pipelines.reporting.tables import write_tables
+from pipelines.reporting.tiles import draw_tiles
+from storage.atomic import write_json, write_text
+
+
+def build_report(
+    store_root: Path,
+    out: Path,
+    study: StudyConfig,
+    config: ReportingConfig,
+    oracle: Path | None = None,
+    population: str = "adult",
+    progress: Progress = silent,
+) -> Path:
+    """Make OUT/report from what lies in the store and in OUT, and say which parts are not there yet.
+
+    oracle: oracle.json of a phantom cohort; population: adult, or child, for whom no probability is shown.
+    Returns the path of report.html. Equal inputs give equal bytes, times and versions under `run` apart.
+
+    Raises:
+        InputError: there is no store, or no file `oracle`.
+    """
+    inputs = collect(store_root, out, study, oracle, population)
+    folder = out / "report"
+    metrics = summarise(inputs)
+    worst, rest = draw_tiles(inputs, config, progress)
+    metrics["films"] = {
+        "worst": [tile.numbers for tile in worst],
+        "rest": [tile.numbers for tile in rest],
+        "worst_shown": len(worst),
+        "rest_shown": len(rest),
+        "not_shown": (len(inputs.segmentation.films) if inputs.segmentation else 0) - len(worst) - len(rest),
+        "any_reference": any(tile.numbers["reference"] for tile in worst),
+    }
+    figures = draw_all(metrics)
+    write_json(folder / "metrics.json", metrics)
+    write_tables(inputs, folder)
+    for name, svg in figures.items():
+        write_text(folder / "figures" / f"{name}.svg", svg)
+    write_text(folder / "report.html", render(metrics, figures, worst, rest, inputs.resolved))
+    return folder / "report.html"

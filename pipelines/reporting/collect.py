@@ -1,0 +1,118 @@
+"""Everything the report is made from, read once: the store, its segmentation, what the stages left in OUT."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from pipelines.config import StudyConfig
+from pipelines.segmentation.stored import Segmentation, open_segmentation
+from storage.errors import InputError
+from storage.manifest import Store
+from storage.schemas import FOLDS, REGIONS, SUBJECTS
+from storage.tables import empty, read_table
+
+# Stages in the order in which they run; `predict` and `evaluate` apply a finished model.
+STAGES = ("phantoms", "ingest", "train-segmenter", "segment", "pretrain", "classify", "predict", "evaluate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What lies in the store and in OUT; whatever is absent is empty or None.
+
+    segmentation: None until the stage segment has finished.
+    source: the stage that the predictions come from, or empty; subjects, regions, folds: its tables.
+    embeddings: number of regions with features where nothing was to be predicted.
+    evaluation: metrics.json of the stage evaluate.
+    histories, models, stages: metrics.jsonl, model.json and provenance.json per stage.
+    oracle: what a perfect reader of these phantoms would reach; resolved: the configuration as YAML.
+    """
+
+    study: StudyConfig
+    population: str
+    store: Store
+    segmentation: Segmentation | None
+    source: str
+    subjects: pd.DataFrame
+    regions: pd.DataFrame
+    folds: pd.DataFrame | None
+    embeddings: int
+    evaluation: dict[str, Any] | None
+    histories: dict[str, list[dict[str, Any]]]
+    models: dict[str, dict[str, Any]]
+    stages: list[dict[str, Any]]
+    oracle: dict[str, Any] | None
+    resolved: str
+
+    @property
+    def phantom(self) -> bool:
+        """True if any film is a phantom: then everything made from the store is stamped."""
+        return bool((self.store.manifest["data_kind"] == "phantom").any())
+
+
+def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None, population: str) -> Inputs:
+    """Read the inputs. InputError if there is no store, or if `oracle` names a file that is not there."""
+    if oracle is not None and not oracle.is_file():
+        raise InputError(f"oracle must name the oracle.json of a phantom cohort, but {oracle} is not a file.")
+    # Children get overlays and features, never a probability, whatever an earlier run left behind.
+    source = _source(out) if population == "adult" else ""
+    return Inputs(
+        study=study,
+        population=population,
+        store=Store.open(store_root),
+        segmentation=_segmentation(store_root, out),
+        source=source,
+        subjects=read_table(out / source / "subjects.parquet", SUBJECTS) if source else empty(SUBJECTS),
+        regions=read_table(out / source / "regions.parquet", REGIONS) if source else empty(REGIONS),
+        folds=_folds(out / source / "folds.parquet"),
+        embeddings=_num_rows(out / "classify" / "embeddings.parquet"),
+        evaluation=_json(out / "evaluate" / "metrics.json"),
+        histories={stage: _rows(out / stage / "metrics.jsonl") for stage in ("train-segmenter", "pretrain")},
+        models={stage: model for stage in STAGES if (model := _json(out / stage / "model.json"))},
+        stages=[record for stage in STAGES if (record := _json(out / stage / "provenance.json"))],
+        oracle=_json(oracle) if oracle else None,
+        resolved=(out / "resolved.yaml").read_text("utf-8") if (out / "resolved.yaml").is_file() else "",
+    )
+
+
+def _source(out: Path) -> str:
+    """The stage whose predictions are shown: folds first; a finished model's where no model was made here."""
+    found = [s for s in ("classify", "evaluate", "predict") if (out / s / "subjects.parquet").is_file()]
+    return found[0] if found else ""
+
+
+def _segmentation(store_root: Path, out: Path) -> Segmentation | None:
+    record = _json(out / "segment" / "segmentation.json")
+    return open_segmentation(store_root, str(record["model_id"])) if record else None
+
+
+def _folds(path: Path) -> pd.DataFrame | None:
+    return read_table(path, FOLDS) if path.is_file() else None
+
+
+def _num_rows(path: Path) -> int:
+    """Rows of a Parquet file, from its footer: the vectors may be gigabytes."""
+    return int(pq.ParquetFile(path).metadata.num_rows) if path.is_file() else 0
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return loaded
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a metrics.jsonl; a last line cut short by a killed run is left out."""
+    rows = []
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

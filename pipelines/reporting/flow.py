@@ -1,0 +1,151 @@
+"""What went in, what was left out and why, and who the subjects are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.classification.labelled import outside_population
+from pipelines.reporting.collect import Inputs
+
+REASONS = {
+    "not_an_image": "neither DICOM nor a raster image",
+    "unreadable": "damaged or refused by every decoder",
+    "unsupported": "readable, but not a radiograph",
+    "too_large": "more pixels or bytes than the cap",
+    "too_small": "fewer pixels than any radiograph has",
+    "timeout": "the decoder ran out of time or memory",
+    "wrong_modality": "another modality",
+    "duplicate": "the same pixels are already in the store",
+    "blank": "one gray value only",
+    "mask_mismatch": "a mask whose size or classes do not fit its film",
+    "no_film": "a mask or an outcome without its film",
+    "vanished": "the file went away while it was read",
+}
+
+# Exclusions of these reasons are masks and outcomes, not films: they stand beside the flow, not in it.
+_BESIDE = ("mask_mismatch", "no_film")
+
+
+def flow(inputs: Inputs) -> dict[str, Any]:
+    """Counts from files to evaluable subjects; every step is the step before minus what was left out."""
+    manifest, exclusions = inputs.store.manifest, inputs.store.exclusions
+    beside = exclusions["reason"].isin(_BESIDE)
+    subjects = subject_frame(inputs)
+    known = subjects[subjects["outcome"].notna()]
+    evaluable = known[known["evaluable"]]
+    outside = known["outside"] & ~known["evaluable"]
+    return {
+        "files": len(manifest) + int((~beside).sum()),
+        "excluded": int((~beside).sum()),
+        "excluded_by_reason": _by_reason(exclusions[~beside]),
+        "beside": _by_reason(exclusions[beside]),
+        "films": len(manifest),
+        "films_annotated": int(inputs.store.annotations["key"].nunique()),
+        "subjects": len(subjects),
+        "subjects_outside": int(subjects["outside"].sum()),
+        "subjects_age_unknown": int(subjects["age_years"].isna().sum()),
+        "without_outcome": int(subjects["outcome"].isna().sum()),
+        "with_outcome": len(known),
+        "predicted": int(subjects["evaluable"].sum()),
+        "not_evaluable": len(known) - len(evaluable),
+        "not_evaluable_outside": int(outside.sum()),
+        "not_evaluable_other": int((~known["evaluable"] & ~outside).sum()),
+        "evaluable": len(evaluable),
+        "positive": int((evaluable["outcome"] == 1).sum()),
+        "negative": int((evaluable["outcome"] == 0).sum()),
+    }
+
+
+def subject_frame(inputs: Inputs) -> pd.DataFrame:
+    """One row per subject with a film: age, sex, outcome, T-score, outside the population, evaluable."""
+    manifest = inputs.store.manifest
+    films = manifest.groupby("subject").agg(
+        films=("key", "size"), film_age=("age_years", "median"), film_sex=("sex", "first")
+    )
+    frame = films.join(
+        nearest_exams(inputs.store.outcomes)[["outcome", "t_score", "age_years", "sex", "days"]]
+    )
+    frame["age_years"] = frame["age_years"].fillna(frame["film_age"]).astype(float)
+    frame["sex"] = frame["sex"].where(frame["sex"].fillna("") != "", frame["film_sex"]).fillna("")
+    inside = ~manifest["key"].isin(outside_population(manifest, inputs.study, inputs.population))
+    frame["outside"] = ~frame.index.isin(manifest["subject"][inside])
+    tested = inputs.subjects[inputs.subjects["probability"].notna()]
+    frame["evaluable"] = frame.index.isin(tested["subject"])
+    frame["days"] = frame["days"].abs()
+    return frame.drop(columns=["film_age", "film_sex"]).sort_index()
+
+
+def nearest_exams(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """The known outcome nearest in time to the film, by subject: the one that classify takes."""
+    known = outcomes[outcomes["outcome"].isin((0, 1))]
+    ordered = known.assign(distance=known["days"].abs().fillna(np.inf)).sort_values(
+        ["subject", "distance", "exam"]
+    )
+    return ordered.drop_duplicates("subject").set_index("subject")
+
+
+def cohort(inputs: Inputs) -> dict[str, Any]:
+    """Table 1: one column per group, one row per characteristic, missing values counted."""
+    frame = subject_frame(inputs)
+    groups = {
+        "All subjects": frame,
+        "Positive": frame[frame["outcome"] == 1],
+        "Negative": frame[frame["outcome"] == 0],
+        "Without outcome": frame[frame["outcome"].isna()],
+    }
+    groups = {name: group for name, group in groups.items() if len(group)}
+    manifest = inputs.store.manifest
+    rows: list[dict[str, Any]] = [
+        {"name": "Subjects", "kind": "count", "cells": [{"count": len(g)} for g in groups.values()]},
+        {
+            "name": "Films",
+            "kind": "count",
+            "cells": [{"count": int(g["films"].sum())} for g in groups.values()],
+        },
+        _median_row("Age, years", "age_years", groups),
+        _share_row("Female", [g["sex"].map({"F": 1.0, "M": 0.0}) for g in groups.values()]),
+        _median_row("T-score", "t_score", groups),
+        _median_row("Days between film and DXA", "days", groups),
+    ]
+    films = [manifest[manifest["subject"].isin(g.index)] for g in groups.values()]
+    left = {"L": 1.0, "R": 0.0}
+    rows.append(_share_row("Left hand, films", [f["laterality"].map(left) for f in films]))
+    rows.append(
+        _share_row("Pixel spacing known, films", [f["spacing_mm"].notna().astype(float) for f in films])
+    )
+    known = [row for row in rows if any(cell.get("n", 1) for cell in row["cells"])]
+    return {"groups": list(groups), "rows": known}
+
+
+def _by_reason(exclusions: pd.DataFrame) -> list[dict[str, Any]]:
+    counts = exclusions["reason"].value_counts()
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return [
+        {"reason": str(reason), "meaning": REASONS.get(str(reason), ""), "count": int(count)}
+        for reason, count in ordered
+    ]
+
+
+def _median_row(name: str, column: str, groups: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    cells = []
+    for group in groups.values():
+        values = group[column].astype(float).dropna().to_numpy()
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75)) if len(values) else (np.nan,) * 3
+        cells.append(
+            {"median": middle, "q25": low, "q75": high, "n": len(values), "missing": len(group) - len(values)}
+        )
+    return {"name": name, "kind": "median", "cells": cells}
+
+
+def _share_row(name: str, columns: list[pd.Series[float]]) -> dict[str, Any]:
+    cells = []
+    for column in columns:
+        known = column.dropna()
+        share = float(known.mean()) if len(known) else np.nan
+        cells.append(
+            {"count": int(known.sum()), "share": share, "n": len(known), "missing": len(column) - len(known)}
+        )
+    return {"name": name, "kind": "share", "cells": cells}

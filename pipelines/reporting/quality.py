@@ -1,0 +1,104 @@
+"""How well the regions were found: per region, per film, and which films to look at first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.reporting.collect import Inputs
+from pipelines.reporting.spread import Values, mean_known, spread
+
+
+def segmentation_numbers(inputs: Inputs) -> dict[str, Any] | None:
+    """Found, Dice and entropy per region, Dice without films that trained the model; None before segment."""
+    if inputs.segmentation is None:
+        return None
+    films, index, regions = inputs.segmentation.films, inputs.segmentation.regions, inputs.study.regions
+    referenced = has_reference(films)
+    tested = referenced & ~films["key"].isin(trained_on(inputs)).to_numpy()
+    dice_FR = dice_table(films, len(regions))[tested]
+    found = films["regions_found"].value_counts()
+    return {
+        "model_id": inputs.segmentation.model_id,
+        "films": len(films),
+        "films_complete": int((films["regions_found"] == len(regions)).sum()),
+        "references": sorted(set(films["annotator"][tested])),
+        "films_tested": int(tested.sum()),
+        "films_trained_on": int((referenced & ~tested).sum()),
+        "doubt": _doubt(inputs),
+        "regions": [
+            _region(name, index[index["region"] == name], dice_FR[:, column])
+            for column, name in enumerate(regions)
+        ],
+        "film_mean": spread(np.array([mean_known(row) for row in dice_FR])),
+        "found": [
+            {"regions": n, "films": int(found.get(n, 0))}
+            for n in range(len(regions), -1, -1)
+            if n in found.index
+        ],
+    }
+
+
+def worst_first(inputs: Inputs) -> pd.DataFrame:
+    """All films with `dice` (mean over the regions) and `trained`, in the order to look at them.
+
+    Dice and entropy can't be compared: films with a reference, lowest Dice first, alternate with films
+    without, fewest regions and then highest entropy first.
+    """
+    assert inputs.segmentation is not None
+    films = inputs.segmentation.films.copy()
+    films["dice"] = [mean_known(row) for row in dice_table(films, len(inputs.study.regions))]
+    films["trained"] = films["key"].isin(trained_on(inputs))
+    judged = films[has_reference(films)].sort_values(["dice", "key"], na_position="first")
+    unjudged = films[~has_reference(films)].sort_values(
+        ["regions_found", "entropy", "key"], ascending=[True, False, True]
+    )
+    turn = np.concatenate([2.0 * np.arange(len(judged)), 2.0 * np.arange(len(unjudged)) + 1])
+    ordered: pd.DataFrame = pd.concat([judged, unjudged]).iloc[np.argsort(turn, kind="stable")]
+    return ordered.reset_index(drop=True)
+
+
+def dice_table(films: pd.DataFrame, num_regions: int) -> Values:
+    """Dice per film and region (F x R); NaN where a film has no reference, or neither mask has the region."""
+    table = np.full((len(films), num_regions), np.nan)
+    for row, values in enumerate(films["dice"]):
+        if values is not None and len(values):
+            table[row] = values
+    return table
+
+
+def has_reference(films: pd.DataFrame) -> Any:
+    """Boolean array: the film has a mask to compare with."""
+    return (films["annotator"].fillna("") != "").to_numpy()
+
+
+def trained_on(inputs: Inputs) -> set[str]:
+    """Films that this run's segmenter learned from or was chosen by; none if it was trained elsewhere."""
+    record = next((stage for stage in inputs.stages if stage["stage"] == "train-segmenter"), None)
+    if record is None:
+        return set()
+    annotations, manifest = inputs.store.annotations, inputs.store.manifest
+    if record["config"]["segmentation"]["subjects"] == "without_outcome":
+        manifest = manifest[~manifest["subject"].isin(inputs.store.outcomes["subject"])]
+    return set(annotations["key"][annotations["weight"] > 0]) & set(manifest["key"])
+
+
+def _doubt(inputs: Inputs) -> dict[str, float] | None:
+    """AUROC of entropy, and of distance to the edge, for the annotators' disagreement near the edges."""
+    training = inputs.models.get("train-segmenter", {}).get("training", {})
+    if "auroc_entropy" not in training:
+        return None
+    return {"entropy": training["auroc_entropy"], "distance": training["auroc_distance"]}
+
+
+def _region(name: str, rows: pd.DataFrame, dice_F: Values) -> dict[str, Any]:
+    found = rows["found"].astype(bool)
+    return {
+        "region": name,
+        "films": len(rows),
+        "found": int(found.sum()),
+        "dice": spread(dice_F),
+        "entropy": spread(rows["entropy"][found].to_numpy(np.float64)),
+    }

@@ -1,0 +1,145 @@
+"""metrics.json: every number that the page shows, in one tree; times and versions apart, under `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.evaluation.intervals import wilson
+from pipelines.evaluation.protocols import evaluate_subjects, oracle_check
+from pipelines.reporting.bones import populations, region_means, subject_means
+from pipelines.reporting.collect import Inputs
+from pipelines.reporting.flow import cohort, flow, subject_frame
+from pipelines.reporting.history import training_facts, training_panels
+from pipelines.reporting.quality import segmentation_numbers
+from pipelines.reporting.spread import plain
+
+FORMAT = 1
+SEED = 2023  # of the bootstrap: the intervals are the same at every call
+SUBJECTS_SHOWN = 300
+
+
+def summarise(inputs: Inputs) -> dict[str, Any]:
+    """The whole tree as plain JSON values, without the films, which the page adds as it draws them."""
+    kinds = sorted(set(inputs.store.manifest["data_kind"]))
+    flowed = flow(inputs)
+    means = subject_means(inputs.subjects)
+    by_region = region_means(inputs.regions, inputs.study.regions)
+    evaluation = _evaluation(inputs, flowed)
+    tree: dict[str, Any] = {
+        "format": FORMAT,
+        "study": {
+            "name": inputs.study.name,
+            "positive": inputs.study.positive,
+            "regions": inputs.study.regions,
+            "num_regions": len(inputs.study.regions),
+            "rule": f"{inputs.study.outcome_column} {inputs.study.outcome_rule}",
+            "score": inputs.study.outcome_column.replace("_", "-").capitalize(),
+            "minimum_age_years": inputs.study.minimum_age_years,
+        },
+        "data_kinds": kinds,
+        "phantom": inputs.phantom,
+        "source": inputs.source,
+        "methods": sorted(set(inputs.subjects["method"])),
+        "generation": inputs.store.generation,
+        "outside_population": flowed["subjects"] > 0 and flowed["subjects_outside"] == flowed["subjects"],
+        "flow": flowed,
+        "cohort": cohort(inputs),
+        "segmentation": segmentation_numbers(inputs),
+        "evaluation": evaluation,
+        "why_no_evaluation": _why_not(inputs, flowed) if evaluation is None else "",
+        "training": training_panels(inputs.histories),
+        "trained": training_facts(inputs.models),
+        "embeddings": inputs.embeddings,
+        "subjects": _subject_rows(inputs, means, by_region),
+        "run": _run(inputs),
+    }
+    if evaluation:
+        tree["region_probability"] = populations(means, by_region)
+        tree["histogram"] = _histogram(means)
+        tree["reliability"] = [_with_interval(group) for group in evaluation["calibration"]["bins"]]
+    result: dict[str, Any] = plain(tree)
+    return result
+
+
+def _evaluation(inputs: Inputs, flowed: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the stage evaluate wrote, else the same computed here; None unless both outcomes are there."""
+    if not (flowed["positive"] and flowed["negative"]):
+        return None
+    evaluation = inputs.evaluation if inputs.source == "evaluate" else None
+    if evaluation is None:
+        tested = inputs.subjects[inputs.subjects["outcome"].isin((0, 1))]
+        evaluation = evaluate_subjects(tested, SEED, inputs.regions, inputs.folds)
+    auc = evaluation["auc"]["value"]
+    oracle = oracle_check(auc, inputs.oracle) if inputs.oracle and auc is not None else None
+    return {"regions": [], **evaluation, "oracle": oracle}
+
+
+def _why_not(inputs: Inputs, flowed: Mapping[str, Any]) -> str:
+    """Why there is no evaluation, and what would change that."""
+    positive = inputs.study.positive
+    if flowed["subjects_outside"] == flowed["subjects"]:
+        return f"These films are outside the intended population, so no probability of {positive} is given."
+    if not flowed["with_outcome"]:
+        return (
+            "The store holds no outcomes of these subjects, so there is nothing to compare a prediction with."
+        )
+    if not inputs.source:
+        return "There are no predictions yet; the stage classify comes first."
+    return f"All {flowed['evaluable']} evaluable subjects have the same outcome; an evaluation needs both."
+
+
+def _histogram(means: pd.DataFrame, bins: int = 20) -> dict[str, Any]:
+    edges = np.linspace(0, 1, bins + 1)
+    return {
+        "edges": edges,
+        **{
+            name: np.histogram(means["probability"][means["outcome"] == outcome].dropna(), edges)[0]
+            for name, outcome in (("positive", 1), ("negative", 0))
+        },
+    }
+
+
+def _with_interval(group: Mapping[str, Any]) -> dict[str, Any]:
+    share = wilson(int(group["positive"]), int(group["n"]))
+    return {**group, "low": share.low, "high": share.high}
+
+
+def _subject_rows(inputs: Inputs, means: pd.DataFrame, by_region: pd.DataFrame) -> dict[str, Any]:
+    """The most probable first; at most SUBJECTS_SHOWN, all of them are in subjects.parquet."""
+    known = means[means["probability"].notna()]
+    ordered = known.iloc[np.lexsort((known.index, -known["probability"]))][:SUBJECTS_SHOWN]
+    t_scores = subject_frame(inputs)["t_score"]
+    rows = [
+        {
+            "subject": str(name),
+            "t_score": t_scores.get(name, np.nan),
+            **row[
+                ["outcome", "probability", "probability_sd", "called", "spread", "regions_used", "mci2"]
+            ].to_dict(),
+            "regions": [by_region[region].get(name, np.nan) for region in inputs.study.regions],
+        }
+        for name, row in ordered.iterrows()
+    ]
+    return {"total": len(known), "shown": len(rows), "rows": rows}
+
+
+def _run(inputs: Inputs) -> dict[str, Any]:
+    """How it was made: the only part that differs between two runs of the same configuration."""
+    stages = [
+        {name: record.get(name) for name in ("stage", "started", "seconds", "peak_memory_mb")}
+        for record in inputs.stages
+    ]
+    versions = {
+        name: version for record in inputs.stages for name, version in record.get("versions", {}).items()
+    }
+    pythons = sorted({str(record["python"]) for record in inputs.stages if "python" in record})
+    return {
+        "stages": stages,
+        "seconds": sum(float(stage["seconds"] or 0) for stage in stages),
+        "peak_memory_mb": max((float(stage["peak_memory_mb"] or 0) for stage in stages), default=0.0),
+        "versions": {**({"python": ", ".join(pythons)} if pythons else {}), **versions},
+    }

@@ -1,0 +1,1 @@
+"""Find the bones: U-Net with stochastic experts trained by optimal transport."""

@@ -1,0 +1,64 @@
+"""Where a training runs: this process alone, or one rank of many. The loop knows nothing more than this."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Protocol
+
+import torch
+
+from storage.errors import RadmillError
+
+
+class Session(Protocol):
+    """One rank's view of the run. Whoever makes a Session of several ranks initialises the process group."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world_size(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Hand metrics to whoever watches; a barrier over all ranks, called at every checkpoint."""
+        ...
+
+    def should_stop(self, step: int) -> bool:
+        """True when the training must save and return after `step`; the same answer on every rank."""
+        ...
+
+
+class LocalSession:
+    """This process alone, on its GPU if there is one."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, device: str | None = None, stop: Event | None = None) -> None:
+        """device: by default cuda where present; stop: an event that a signal handler sets to stop early."""
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._stop = stop or Event()
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Nobody watches: metrics.jsonl has them."""
+
+    def should_stop(self, step: int) -> bool:
+        """True once the event was set."""
+        return self._stop.is_set()
+
+
+class StoppedEarly(RadmillError):
+    """A training was asked to stop, saved its state and can go on (exit code 75)."""
+
+    exit_code = 75
+
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"Stopped after step {step} of {steps}; the same command goes on from there.")
+        self.step = step
+        self.steps = steps
+
+    def __reduce__(self) -> tuple[type[StoppedEarly], tuple[int, int]]:
+        return type(self), (self.step, self.steps)

@@ -1,0 +1,207 @@
+"""Radiographs from DICOM files: stored values, modality LUT, polarity; no VOI window, which would lose data.
+
+DICOM is untrusted: kind, syntax and size are checked before anything is decoded; every failure is
+Quarantined.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.encaps import generate_frames
+
+from storage import dicom_meta
+from storage.errors import Quarantined
+from storage.radiograph import MIN_SIDE_PX, Header, Limits, Pixels, Radiograph
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # a whole data set inflated in memory: 300 kB become 700 MB
+_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+_SYNTAXES = {
+    *("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"),  # native
+    "1.2.840.10008.1.2.5",  # RLE
+    *("1.2.840.10008.1.2.4.50", _JPEG_EXTENDED, "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"),  # JPEG
+    *("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"),  # JPEG-LS
+    *("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"),  # JPEG 2000
+    *("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"),  # HTJ2K
+}
+_PIXEL_KEYWORDS = [
+    *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+]
+_UINT16_MAX = 65535
+_HEAD_BYTES = 1 << 16
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Whether a file begins as DICOM does: DICM after 128 bytes, or a first element of group 0002 or 0008."""
+    if head[128:132] == b"DICM":
+        return True
+    group, element = head[:2], head[2:4]
+    little = group in (b"\x02\x00", b"\x08\x00") and element[1:] == b"\x00"
+    big = group in (b"\x00\x02", b"\x00\x08") and element[:1] == b"\x00"
+    return len(head) > 16 and (little or big)
+
+
+def read_dicom_header(path: Path, limits: Limits) -> Header:
+    """Read who and how much, no pixels. Raises Quarantined for what `read_dicom` refuses undecoded."""
+    with _quarantining("the DICOM header is damaged"):
+        return dicom_meta.header(_open(path, limits, dicom_meta.KEYWORDS, stop_before_pixels=True))
+
+
+def read_dicom(path: Path, limits: Limits) -> list[Radiograph]:
+    """Decode a file into one radiograph per frame. Raises Quarantined for anything else."""
+    with _quarantining("the DICOM header is damaged"):
+        dataset = _open(path, limits, [*dicom_meta.KEYWORDS, *_PIXEL_KEYWORDS], stop_before_pixels=False)
+        if "PixelData" not in dataset:
+            raise Quarantined("unreadable", "the pixels are missing")
+        inverted, flag = _polarity(dataset)
+        meta = dicom_meta.metadata(dataset, flag)
+    with _quarantining("the pixels can't be decoded"):
+        stored_FHW, bits = _stored_values(dataset)
+        values_FHW, lowest, highest = _modality(stored_FHW, bits, dataset)
+        if inverted:
+            # about the range of the bits, never the image's own maximum: equal exposures stay equal
+            values_FHW = lowest + highest - values_FHW
+        kept_bits = max(1, highest.bit_length())
+        return [Radiograph(_narrow(values_HW, kept_bits), kept_bits, meta) for values_HW in values_FHW]
+
+
+def _narrow(values_HW: NDArray[np.integer], bits: int) -> Pixels:
+    return values_HW.astype(np.uint8) if bits <= 8 else values_HW.astype(np.uint16)
+
+
+@contextmanager
+def _quarantining(detail: str) -> Iterator[None]:
+    """Turn any exception of the decoders into Quarantined; their messages and warnings hold header values."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (Quarantined, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise Quarantined("vanished") from None
+    except Exception as error:
+        raise Quarantined("unreadable", detail) from error
+
+
+def _open(path: Path, limits: Limits, keywords: list[str], *, stop_before_pixels: bool) -> pydicom.Dataset:
+    with path.open("rb") as file:
+        if _DEFLATED in file.read(_HEAD_BYTES):
+            raise Quarantined("unsupported", "the transfer syntax is deflated")
+    dataset = pydicom.dcmread(
+        path, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*keywords]
+    )
+    _check_kind(dataset, limits)
+    _check_size(dataset, limits)
+    return dataset
+
+
+def _check_kind(dataset: pydicom.Dataset, limits: Limits) -> None:
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        native = {(True, True): "1.2.840.10008.1.2", (False, True): "1.2.840.10008.1.2.1"}
+        syntax = native.get((bool(implicit), bool(little)), "1.2.840.10008.1.2.2")
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    if dicom_meta.text(dataset, "Modality").upper() not in limits.modalities:
+        raise Quarantined("wrong_modality", "the modality is not among ingest.modalities")
+    if dataset.file_meta.TransferSyntaxUID not in _SYNTAXES:
+        raise Quarantined("unsupported", "the transfer syntax is not supported")
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise Quarantined("not_an_image", "a DICOM object without pixels")
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        raise Quarantined("unsupported", "a colour image")
+    if dicom_meta.text(dataset, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+        raise Quarantined("unsupported", "neither MONOCHROME1 nor MONOCHROME2")
+    if int(dataset.BitsAllocated) not in (8, 16):
+        raise Quarantined("unsupported", "neither 8 nor 16 bits per pixel")
+
+
+def _check_size(dataset: pydicom.Dataset, limits: Limits) -> None:
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if min(rows, columns) < MIN_SIDE_PX:
+        raise Quarantined("too_small")
+    if rows * columns * dicom_meta.num_frames(dataset) > limits.max_megapixels * 1e6:
+        raise Quarantined("too_large", "more pixels than ingest.max_megapixels")
+
+
+def _polarity(dataset: pydicom.Dataset) -> tuple[bool, str]:
+    """Whether to invert, and the flag.
+
+    The LUT shape must go with the photometric interpretation (PS3.3 C.11.6), and the pair means one
+    inversion; where they disagree, the shape is more often wrong.
+    """
+    inverted = dicom_meta.text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    shape = dicom_meta.text(dataset, "PresentationLUTShape")
+    if shape == ("IDENTITY" if inverted else "INVERSE"):
+        return inverted, "conflict"
+    return inverted, "inverted" if inverted else ""
+
+
+def _stored_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.integer], int]:
+    """Stored values FHW and how many bits they have."""
+    frames, rows, columns = dicom_meta.num_frames(dataset), int(dataset.Rows), int(dataset.Columns)
+    bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    spare_bits = int(dataset.get("HighBit") or bits - 1) + 1 - bits
+    if not 1 <= bits <= bits + spare_bits <= int(dataset.BitsAllocated):
+        raise Quarantined("unreadable", "the bits stored do not fit the bits allocated")
+    if dataset.file_meta.TransferSyntaxUID == _JPEG_EXTENDED:  # pydicom's plugins do not decode it at 12 bits
+        encoded = generate_frames(dataset.PixelData, number_of_frames=frames)
+        stored = np.stack([imagecodecs.jpeg_decode(frame) for frame in encoded])
+    elif dataset.file_meta.TransferSyntaxUID.is_compressed and not spare_bits:
+        stored = dataset.pixel_array
+    else:
+        dataset.BitsStored = bits + spare_bits  # pydicom keeps the lowest bits, but the values end at HighBit
+        stored = dataset.pixel_array >> spare_bits
+    return stored.reshape(frames, rows, columns), bits
+
+
+def _modality(
+    stored_FHW: NDArray[np.integer], bits: int, dataset: pydicom.Dataset
+) -> tuple[NDArray[np.integer], int, int]:
+    """Values after the modality LUT (PS3.3 C.11.1), and the lowest and highest that their range allows.
+
+    A rescale that leaves integers in 16 bits is applied, then moved up to 0 if it goes below. Of any other,
+    only the sign matters: a radiograph's values have no unit.
+    """
+    if "ModalityLUTSequence" in dataset:
+        return _looked_up(stored_FHW, dataset.ModalityLUTSequence[0], dataset)
+    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if stored_FHW.min() < lowest or stored_FHW.max() > highest:  # lossy decoders overshoot by a little
+        stored_FHW = stored_FHW.clip(lowest, highest)
+    slope = float(dataset.get("RescaleSlope") or 1)
+    intercept = float(dataset.get("RescaleIntercept") or 0)
+    if not (slope.is_integer() and intercept.is_integer() and (highest - lowest) * abs(slope) <= _UINT16_MAX):
+        slope, intercept = np.sign(slope), 0
+    first, last = sorted(int(value * slope + intercept) for value in (lowest, highest))
+    if first < 0 or last > _UINT16_MAX:
+        intercept, first, last = intercept - first, 0, last - first
+    if (slope, intercept) == (1, 0):
+        return stored_FHW, first, last
+    return stored_FHW.astype(np.int32) * int(slope) + int(intercept), first, last
+
+
+def _looked_up(
+    stored_FHW: NDArray[np.integer], lut: pydicom.Dataset, dataset: pydicom.Dataset
+) -> tuple[NDArray[np.integer], int, int]:
+    """Values through a table of 8 to 16 bits per entry (PS3.3 C.11.1.1); pydicom's own takes only 8 and 16."""
+    count, first, entry_bits = (int(value) for value in lut.LUTDescriptor)
+    if isinstance(lut.LUTData, bytes):
+        order = "<" if dataset.original_encoding[1] else ">"
+        wide = len(lut.LUTData) >= 2 * (count or 2**16)
+        table = np.frombuffer(lut.LUTData, f"{order}u2" if wide else "u1")
+    else:
+        table = np.array(lut.LUTData)
+    highest = 2**entry_bits - 1
+    if not 8 <= entry_bits <= 16 or len(table) < (count or 2**16) or table.max() > highest:
+        raise Quarantined("unreadable", "the modality LUT does not fit its descriptor")
+    index_FHW = np.clip(stored_FHW.astype(np.int32) - first, 0, (count or 2**16) - 1)
+    return table.astype(np.int32)[index_FHW], 0, highest

@@ -1,0 +1,68 @@
+"""Every error that a user may see. Each message is a sentence: what was expected, what came, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+class RadmillError(Exception):
+    """Base of all errors meant for the user; printed as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(RadmillError, ValueError):
+    """An argument or a configuration value is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class InputError(RadmillError, ValueError):
+    """A folder or a file that the user named is missing, empty or not what it should be (exit code 2)."""
+
+    exit_code = 2
+
+
+class StorageError(RadmillError, OSError):
+    """Bytes at rest are damaged, missing, or can't be written."""
+
+
+class LockedError(RadmillError):
+    """Another run writes to the same folder."""
+
+
+class TrainingError(RadmillError):
+    """Training can't go on: a loss that is not finite, a class that is absent."""
+
+
+class Quarantined(RadmillError):
+    """One input file can't be used; it becomes a row in the exclusions, never a crash.
+
+    reason: one of `storage.schemas.EXCLUSION_REASONS`; detail: a few words without path or header value.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[Quarantined], tuple[str, str]]:
+        return type(self), (self.reason, self.detail)
+
+
+def check_at_least(field: str, value: float, least: float) -> None:
+    """Raise ConfigError unless value >= least; `field` is the dotted name that the user types."""
+    if not value >= least:
+        raise ConfigError(f"{field} must be at least {least}, but is {value}.")
+
+
+def check_between(field: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise ConfigError(f"{field} must be between {low} and {high}, but is {value}.")
+
+
+def check_one_of(field: str, value: object, allowed: Collection[str]) -> None:
+    """Raise ConfigError unless value is one of the allowed words."""
+    if value not in allowed:
+        raise ConfigError(f"{field} must be one of {', '.join(allowed)}, but is {value}.")

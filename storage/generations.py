@@ -1,0 +1,97 @@
+"""Generations: the three tables of a store, never changed once CURRENT names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from storage import schemas, tables
+from storage.atomic import new_folder, remove_folder, write_text
+from storage.errors import StorageError
+
+# Table -> its schema and the columns that order its rows.
+_TABLES: dict[str, tuple[pa.Schema, list[str]]] = {
+    "manifest": (schemas.MANIFEST, ["key"]),
+    "annotations": (schemas.ANNOTATIONS, ["key", "annotator"]),
+    "exclusions": (schemas.EXCLUSIONS, ["token", "frame", "stage", "reason", "detail"]),
+}
+
+
+def current(root: Path) -> str | None:
+    """The live generation's name, None before the first; StorageError where CURRENT is damaged."""
+    path = root / "CURRENT"
+    if not path.exists():
+        return None
+    name = path.read_text().strip()
+    if not (name.isdigit() and (root / "generations" / name).is_dir()):
+        raise StorageError(f"{path} must name a folder of generations/, but names {name!r}; restore either.")
+    return name
+
+
+def table_paths(root: Path, generation: str) -> dict[str, Path]:
+    """Table name -> its file."""
+    return {name: root / "generations" / generation / f"{name}.parquet" for name in _TABLES}
+
+
+def read(root: Path, generation: str, name: str) -> pd.DataFrame:
+    """The table manifest, annotations or exclusions."""
+    return tables.read_table(table_paths(root, generation)[name], _TABLES[name][0])
+
+
+def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame]) -> str:
+    """Make the generation after `live` and have CURRENT name it; `live` stays where nothing differs."""
+    _check(frames["manifest"], frames["annotations"], frames["exclusions"])
+    shards = sorted({*frames["manifest"]["shard"], *frames["annotations"]["shard"]})
+    missing = [name for name in shards if not (root / "shards" / name).exists()]
+    if missing:
+        raise StorageError(
+            f"{root / 'shards' / missing[0]} is missing ({len(missing)} in all); run ingest again."
+        )
+    files = {f"{name}.parquet": _encode(frames[name], name) for name in _TABLES}
+    files["shards.txt"] = "".join(f"shards/{name}\n" for name in shards).encode()
+    if live is not None and _holds(root / "generations" / live, files):
+        return live
+    generation = f"{int(live or 0) + 1:06d}"
+    target = root / "generations" / generation
+    remove_folder(target)  # left by a writer that was killed before CURRENT named it
+    with new_folder(target) as folder:
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+    write_text(root / "CURRENT", f"{generation}\n")
+    return generation
+
+
+def _check(manifest: pd.DataFrame, annotations: pd.DataFrame, exclusions: pd.DataFrame) -> None:
+    for name, frame, columns in (
+        ("manifest", manifest, ["key"]),
+        ("annotations", annotations, ["key", "annotator"]),
+    ):
+        twice = frame[frame.duplicated(columns)]
+        if len(twice):
+            raise StorageError(
+                f"The {name} must name each {' and '.join(columns)} once, "
+                f"but {twice['key'].iat[0]} comes twice."
+            )
+    homeless = annotations[~annotations["key"].isin(manifest["key"])]
+    if len(homeless):
+        raise StorageError(f"Every mask needs its film, but {homeless['key'].iat[0]} is not in the manifest.")
+    unknown = exclusions[~exclusions["reason"].isin(schemas.EXCLUSION_REASONS)]
+    if len(unknown):
+        raise StorageError(
+            f"A reason must be one of {', '.join(schemas.EXCLUSION_REASONS)}, "
+            f"but is {unknown['reason'].iat[0]}."
+        )
+
+
+def _encode(frame: pd.DataFrame, name: str) -> bytes:
+    schema, order = _TABLES[name]
+    return tables.encode_table(frame.sort_values(order, kind="stable"), schema, name)
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    return all(
+        (folder / name).exists() and (folder / name).read_bytes() == data for name, data in files.items()
+    )

@@ -1,0 +1,110 @@
+"""Pseudonyms: HMAC-SHA256 under a secret of the site, 128 bits of it in base32 (26 characters).
+
+An unkeyed hash of an eight-digit patient id is reversed in seconds. The secret stays in its file; the store
+holds its `key_id` alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import unicodedata
+from contextlib import suppress
+from pathlib import Path
+
+from storage.atomic import fsync_dir
+from storage.errors import InputError, StorageError
+
+_BYTES = 32
+_PHANTOM = hashlib.sha256(b"radmill phantoms: a public key, for synthetic films alone").digest()
+
+
+class Secret:
+    """The key of all pseudonyms of a store."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Secret:
+        """Read the secret, or make a new one (mode 0600); InputError where the file is not a secret."""
+        if not path.exists():
+            _create(path)
+        try:
+            text = path.read_text("ascii").strip()
+            key = bytes.fromhex(text)
+        except (OSError, ValueError):
+            key = b""
+        if len(key) != _BYTES:
+            raise InputError(
+                f"key_file={path} must hold {2 * _BYTES} hexadecimal digits, but does not. "
+                "Name the file that the first ingest made, or a new path to make one."
+            )
+        return cls(key)
+
+    @classmethod
+    def phantom(cls) -> Secret:
+        """The fixed public key of synthetic films."""
+        return cls(_PHANTOM)
+
+    @property
+    def key_id(self) -> str:
+        """Names the key without telling it: 12 characters."""
+        return self._word("key")[:12]
+
+    def film_key(self, source_sha256: str, frame: int, part: int = 0) -> str:
+        """Key of a film: the same bytes, frame and part give the same key wherever they lie."""
+        return self._word("film", source_sha256, str(frame), str(part))
+
+    def subject(self, issuer: str, patient_id: str) -> str:
+        """Pseudonym of a person; case, spaces around and Unicode forms of the id do not matter."""
+        return self._word("subject", normalise(issuer), normalise(patient_id))
+
+    def exam(self, subject: str, exam: str) -> str:
+        """Pseudonym of a subject's exam (study instance UID, or the outcome table's word); empty for none."""
+        return self._word("exam", subject, normalise(exam)) if exam else ""
+
+    def token(self, relative_path: str) -> str:
+        """Stands for a file below raw=, so that its owner can find it again."""
+        return self._word("token", relative_path)
+
+    def device(self, manufacturer: str, model: str) -> str:
+        """Tells devices apart without naming the model: 6 characters."""
+        return self._word("device", normalise(manufacturer), normalise(model))[:6]
+
+    def _word(self, *parts: str) -> str:
+        # Lengths in front: ("a", "bc") and ("ab", "c") are different persons.
+        encoded = [part.encode("utf-8", "surrogateescape") for part in parts]
+        message = b"".join(f"{len(part)}:".encode() + part for part in encoded)
+        digest = hmac.digest(self._key, message, "sha256")
+        return base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+
+
+def normalise(identifier: str) -> str:
+    """One spelling of an identifier."""
+    return unicodedata.normalize("NFKC", identifier).strip().casefold()
+
+
+def _create(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # link, unlike rename, never replaces a secret that another run made in the meantime
+            with suppress(FileExistsError):
+                path.hardlink_to(temporary)
+        finally:
+            temporary.unlink()
+        fsync_dir(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"key_file={path} can't be written: {error.strerror}; name another path."
+        ) from error

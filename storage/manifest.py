@@ -1,0 +1,196 @@
+"""The store: its tables at one generation, and films and masks read through them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from storage import generations, schemas, tables
+from storage.atomic import write_json
+from storage.codec import decode_png
+from storage.errors import InputError, StorageError
+from storage.shards import read_member
+
+
+class _Place(NamedTuple):
+    shard: str
+    offset: int
+    size: int
+    crc32c: int
+
+
+class Store:
+    """A store at one generation: readers keep it though CURRENT moves on. Writers hold its FolderLock.
+
+    Its tables are read once and shared: copy one before changing it.
+    """
+
+    def __init__(self, root: Path, key_id: str, generation: str | None) -> None:
+        """Use `create` or `open`."""
+        self.root = root
+        self.key_id = key_id
+        self.generation = generation  # None before the first commit
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._films: dict[str, tuple[_Place, tuple[int, int]]] = {}
+        self._masks: dict[str, dict[str, tuple[_Place, float]]] = {}
+
+    @classmethod
+    def create(cls, root: Path, key_id: str) -> Store:
+        """Make a store, or take up the one there is; InputError where it has another key or newer format."""
+        if not (root / "store.json").exists():
+            write_json(root / "store.json", {"format": schemas.FORMAT, "key_id": key_id})
+        store = cls(root, _key_id(root), generations.current(root))
+        if store.key_id != key_id:
+            raise InputError(
+                f"{root} was made with key {store.key_id}, but the key given is {key_id}: one person would "
+                "get two pseudonyms. Give the first key as key_file=, or choose another store=."
+            )
+        return store
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open the live generation; InputError where there is no store, no generation or a newer format."""
+        store = cls(root, _key_id(root), generations.current(root))
+        store._live()
+        return store
+
+    @property
+    def manifest(self) -> pd.DataFrame:
+        """One row per film, ordered by key (schemas.MANIFEST)."""
+        return self._table("manifest")
+
+    @property
+    def annotations(self) -> pd.DataFrame:
+        """One row per mask, ordered by key and annotator (schemas.ANNOTATIONS)."""
+        return self._table("annotations")
+
+    @property
+    def exclusions(self) -> pd.DataFrame:
+        """One row per input that is not in the manifest (schemas.EXCLUSIONS)."""
+        return self._table("exclusions")
+
+    @property
+    def outcomes(self) -> pd.DataFrame:
+        """One row per subject and exam, ordered by them (schemas.OUTCOMES); no rows where none were given."""
+        if "outcomes" not in self._tables:
+            path = self._outcomes_path()
+            given = path.exists()
+            self._tables["outcomes"] = (
+                tables.read_table(path, schemas.OUTCOMES) if given else tables.empty(schemas.OUTCOMES)
+            )
+        return self._tables["outcomes"]
+
+    def read_image(self, key: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """The film's pixels HxW; StorageError where the shard is damaged or the key unknown."""
+        place, shape = self._film(key)
+        pixels = decode_png(self._read(place))
+        if pixels.shape != shape:
+            raise StorageError(f"Film {key} must have the shape {shape}, but has {pixels.shape}.")
+        return pixels
+
+    def read_masks(self, key: str) -> dict[str, NDArray[np.uint8]]:
+        """Annotator -> label map HxW of class indices; empty for a film without masks."""
+        _, shape = self._film(key)
+        masks = {}
+        for annotator, (place, _) in self._masks_of(key).items():
+            mask = decode_png(self._read(place))
+            if mask.shape != shape or mask.dtype != np.uint8:
+                raise StorageError(
+                    f"Mask {annotator} of film {key} must be uint8 of shape {shape}, but is {mask.shape}."
+                )
+            masks[annotator] = mask.astype(np.uint8, copy=False)
+        return masks
+
+    def annotator_weights(self, key: str) -> dict[str, float]:
+        """Annotator -> weight of that mask; 0 means reference only, never trained on."""
+        return {annotator: weight for annotator, (_, weight) in self._masks_of(key).items()}
+
+    def commit(self, manifest: pd.DataFrame, annotations: pd.DataFrame, exclusions: pd.DataFrame) -> str:
+        """Make the tables, in canonical order, the live generation; return its name.
+
+        The same tables make no new generation. StorageError where a key comes twice, a mask has no film, a
+        reason is not in the vocabulary or a shard is missing.
+        """
+        frames = {"manifest": manifest, "annotations": annotations, "exclusions": exclusions}
+        self.generation = generations.write(self.root, self.generation, frames)
+        for cache in (self._tables, self._films, self._masks):
+            cache.clear()
+        return self.generation
+
+    def write_outcomes(self, outcomes: pd.DataFrame) -> None:
+        """Replace the outcomes, ordered by subject and exam; no new generation."""
+        ordered = outcomes.sort_values(["subject", "exam"], kind="stable", na_position="first")
+        tables.write_table(self._outcomes_path(), ordered, schemas.OUTCOMES)
+        self._tables.pop("outcomes", None)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over this generation's tables and the outcomes: what later stages depend on."""
+        digest = hashlib.sha256()
+        for path in [*generations.table_paths(self.root, self._live()).values(), self._outcomes_path()]:
+            data = path.read_bytes() if path.exists() else b""
+            digest.update(f"{path.name} {len(data)}\n".encode() + data)
+        return digest.hexdigest()
+
+    def _outcomes_path(self) -> Path:
+        return self.root / "outcomes.parquet"
+
+    def _live(self) -> str:
+        if self.generation is None:
+            raise InputError(
+                f"{self.root} is a store without films: its ingest has not ended. Run radmill ingest again."
+            )
+        return self.generation
+
+    def _table(self, name: str) -> pd.DataFrame:
+        if name not in self._tables:
+            self._tables[name] = generations.read(self.root, self._live(), name)
+        return self._tables[name]
+
+    def _film(self, key: str) -> tuple[_Place, tuple[int, int]]:
+        if not self._films:
+            frame = self.manifest
+            shapes = zip(frame["height"].tolist(), frame["width"].tolist(), strict=True)
+            self._films = dict(zip(frame["key"], zip(_places(frame), shapes, strict=True), strict=True))
+        if key not in self._films:
+            raise StorageError(f"Generation {self.generation} of {self.root} holds no film {key}.")
+        return self._films[key]
+
+    def _masks_of(self, key: str) -> dict[str, tuple[_Place, float]]:
+        if not self._masks:
+            frame = self.annotations
+            masks = zip(_places(frame), frame["weight"].tolist(), strict=True)
+            for name, annotator, mask in zip(frame["key"], frame["annotator"], masks, strict=True):
+                self._masks.setdefault(name, {})[annotator] = mask
+        return self._masks.get(key, {})
+
+    def _read(self, place: _Place) -> bytes:
+        return read_member(self.root / "shards" / place.shard, place.offset, place.size, place.crc32c)
+
+
+def _places(frame: pd.DataFrame) -> list[_Place]:
+    columns = [frame[name].tolist() for name in _Place._fields]
+    return [_Place(*values) for values in zip(*columns, strict=True)]
+
+
+def _key_id(root: Path) -> str:
+    path = root / "store.json"
+    try:
+        settings = json.loads(path.read_bytes())
+        version, key_id = int(settings["format"]), str(settings["key_id"])
+    except FileNotFoundError:
+        raise InputError(
+            f"{root} is not a store: it has no store.json. Make one with radmill ingest raw=DIR store={root}."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is damaged; restore it.") from error
+    if version > schemas.FORMAT:
+        raise InputError(
+            f"{root} has format {version}, but this radmill reads {schemas.FORMAT}; install a newer one."
+        )
+    return key_id

@@ -1,0 +1,72 @@
+"""What passes between the readers of raw files and the writers of the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+NAN = float("nan")
+MIN_SIDE_PX = 32  # no radiograph is smaller; icons and thumbnails are
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a reader refuses before it decodes anything."""
+
+    max_megapixels: float = 64.0  # rows x columns x frames
+    max_file_mb: float = 512.0
+    modalities: tuple[str, ...] = ("CR", "DX", "RG", "RF", "XA")  # of DICOM (0008,0060)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who and when, as the header says it: lives in memory during ingest, never at rest."""
+
+    patient_id: str = ""
+    issuer: str = ""
+    study: str = ""  # study instance UID
+    taken: tuple[str, ...] = ()  # date, time, series and instance numbers; sorts a subject's films
+    manufacturer: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a file says of itself before its pixels are decoded."""
+
+    frames: int = 1
+    data_kind: str = "real"  # real | phantom
+    identity: Identity = field(default_factory=Identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadiographMeta:
+    """The allow-list of what leaves ingest with the pixels; unknown words are empty, unknown numbers NaN."""
+
+    spacing_mm: float = NAN  # distance of pixel centres
+    spacing_source: str = ""  # calibrated | detector | magnified | unspecified
+    laterality: str = ""  # L | R | B
+    laterality_source: str = ""  # image | series | frame | text
+    view: str = ""  # PA, AP, LL ...
+    photometric: str = ""  # as stored in the source
+    polarity_flag: str = ""  # inverted | conflict
+    modality: str = ""
+    age_years: float = NAN  # 90 stands for all older than 89
+    sex: str = ""  # F | M | O
+    presentation_intent: str = ""  # FOR PRESENTATION | FOR PROCESSING
+    kvp: float = NAN  # kV
+    mas: float = NAN  # mAs
+    data_kind: str = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """One film or frame: pixels HxW, more attenuation brighter, in the lowest `bits` bits."""
+
+    pixels: Pixels
+    bits: int
+    meta: RadiographMeta

@@ -1,0 +1,105 @@
+"""Which samples each rank sees at each step: every sample once per epoch, for any ranks and batch.
+
+An epoch is a seeded permutation of the samples. A global batch is its next stretch, dealt out to the ranks in
+turn; where it does not divide, or at the epoch's end, ranks are filled up with samples of weight 0. So all
+ranks take equally many steps of equal lengths, and the position is one number, `samples_done`, that outlives
+a change of ranks, loader workers and batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerState:
+    """Where training stands in its data."""
+
+    seed: int
+    epoch: int = 0
+    samples_done: int = 0  # in this epoch, over all ranks
+    generation: str = ""  # of the store
+
+    def to_dict(self) -> dict[str, int | str]:
+        """Plain values, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, int | str]) -> SamplerState:
+        """The inverse of `to_dict`."""
+        return cls(
+            seed=int(values["seed"]),
+            epoch=int(values["epoch"]),
+            samples_done=int(values["samples_done"]),
+            generation=str(values["generation"]),
+        )
+
+
+class SampleOrder:
+    """The order of `num_samples` samples for a seed; a function of the position alone."""
+
+    def __init__(self, num_samples: int, seed: int, generation: str = "") -> None:
+        """generation: of the store that the samples come from; a position means nothing in another one."""
+        if num_samples < 1:
+            raise InputError("Training needs at least 1 sample, but there are none.")
+        self.num_samples = num_samples
+        self.seed = seed
+        self.generation = generation
+        self._last = (-1, np.empty(0, np.int64))
+
+    def start(self) -> SamplerState:
+        """The position before the first step."""
+        return SamplerState(self.seed, generation=self.generation)
+
+    def check(self, state: SamplerState) -> None:
+        """Raise InputError where a state belongs to another seed or generation, or lies past the end."""
+        same = (state.seed, state.generation) == (self.seed, self.generation)
+        if not same or state.samples_done >= self.num_samples:
+            raise InputError(
+                f"The checkpoint stands at sample {state.samples_done} with seed {state.seed} and generation "
+                f"{state.generation!r}, but this run has {self.num_samples} samples, seed {self.seed} and "
+                f"generation {self.generation!r}; start over with fresh=true, or choose another out=."
+            )
+
+    def batch(
+        self, epoch: int, samples_done: int, global_batch: int, rank: int, world_size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """One rank's indices and weights (0 for filling, else 1), ceil(global_batch / world_size) of each."""
+        stretch = self._permutation(epoch)[samples_done : samples_done + global_batch]
+        length = -(-global_batch // world_size)
+        own = stretch[rank::world_size]
+        indices = np.full(length, stretch[0])
+        indices[: len(own)] = own
+        weights = np.zeros(length, np.float32)
+        weights[: len(own)] = 1
+        return indices, weights
+
+    def advance(self, state: SamplerState, global_batch: int) -> SamplerState:
+        """The position after a step at `state`."""
+        samples_done = state.samples_done + global_batch
+        if samples_done < self.num_samples:
+            return replace(state, samples_done=samples_done)
+        return replace(state, epoch=state.epoch + 1, samples_done=0)
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if self._last[0] != epoch:
+            self._last = (epoch, permutation(self.num_samples, epoch, self.seed))
+        return self._last[1]
+
+
+def permutation(size: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """The order of `size` samples in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(size)
+
+
+def global_batches(size: int, batch: int, epoch: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """The stretches of one epoch over all ranks; the last may be shorter."""
+    order = permutation(size, epoch, seed)
+    for start in range(0, size, batch):
+        yield order[start : start + batch]

@@ -1,0 +1,89 @@
+"""Which subjects train and which test, per fold: drawn once, shared by all stages, checked for leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold
+
+from storage import schemas, tables
+from storage.errors import ConfigError, InputError
+
+
+def make_splits(subject_outcomes: Mapping[str, int], folds: int, seed: int) -> pd.DataFrame:
+    """Deal subjects into folds, stratified by outcome; each is in test once (schemas.SPLITS).
+
+    The order of the mapping does not matter. ConfigError where folds outnumber a class.
+    """
+    subjects = sorted(subject_outcomes)
+    outcomes = [subject_outcomes[subject] for subject in subjects]
+    _check_classes(outcomes, folds)
+    dealer = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    parts = []
+    for fold, (_, test) in enumerate(dealer.split(np.zeros(len(subjects)), outcomes)):
+        split = np.full(len(subjects), "train", dtype=object)
+        split[test] = "test"
+        parts.append(pd.DataFrame({"subject": subjects, "fold": np.int32(fold), "split": split}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def load_or_make(
+    store_root: Path, protocol: str, seed: int, subject_outcomes: Mapping[str, int], folds: int
+) -> pd.DataFrame:
+    """The splits of STORE/splits/<protocol>-<seed>.parquet, made at first use and never silently again.
+
+    Raises InputError where the file was made for other subjects or another number of folds.
+    """
+    path = store_root / "splits" / f"{protocol}-{seed}.parquet"
+    if not path.exists():
+        tables.write_table(path, make_splits(subject_outcomes, folds, seed), schemas.SPLITS)
+    splits = tables.read_table(path, schemas.SPLITS)
+    advice = "Choose another splits.seed, or remove the file and evaluate everything anew."
+    known = set(splits["subject"])
+    new, gone = len(subject_outcomes.keys() - known), len(known - subject_outcomes.keys())
+    if new or gone:
+        raise InputError(
+            f"{path} was made for {len(known)} subjects with outcome; since then {new} came and {gone} went. "
+            f"{advice}"
+        )
+    if splits["fold"].nunique() != folds:
+        raise InputError(
+            f"{path} has {splits['fold'].nunique()} folds, but splits.folds is {folds}. {advice}"
+        )
+    return splits
+
+
+def check_leaks(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
+    """Raise InputError where a subject, or the same pixels, are in train and in test of one fold."""
+    films = manifest[["subject", "pixels_sha256"]].drop_duplicates()
+    seen = splits.merge(films, on="subject")
+    for column, what in (("subject", "Subject"), ("pixels_sha256", "The film with pixels")):
+        sides = (splits if column == "subject" else seen).groupby(["fold", column])["split"].nunique()
+        leaks = sides[sides > 1]
+        if len(leaks):
+            fold, value = leaks.index[0]
+            subjects = ", ".join(sorted(set(seen.loc[seen[column] == value, "subject"])))
+            raise InputError(
+                f"{what} {value[:16]} is in train and in test of fold {fold} "
+                f"(subjects {subjects}; {len(leaks)} such cases in all). Give one person one patient id, "
+                "ingest again and remove the splits file."
+            )
+
+
+def _check_classes(outcomes: list[int], folds: int) -> None:
+    counts = Counter(outcomes)
+    if len(counts) < 2:
+        found = f"all {len(outcomes)} have outcome {outcomes[0]}" if outcomes else "no subject has an outcome"
+        raise ConfigError(
+            f"Folds need subjects of both classes, but {found}; check study.outcome_rule and outcomes=."
+        )
+    rare, count = min(counts.items(), key=lambda item: item[1])
+    if count < folds:
+        raise ConfigError(
+            f"splits.folds must be at most {count}, the number of subjects with outcome {rare}, "
+            f"but is {folds}."
+        )

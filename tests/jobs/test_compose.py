@@ -1,0 +1,55 @@
+"""Words to settings: every mistake is one sentence that names the key."""
+
+import pytest
+
+from jobs.compose import resolved_yaml, settings_for
+from jobs.registry import JOBS
+from storage.errors import ConfigError
+
+OUT = ["store=s", "out=o"]
+
+
+def test_short_keys_belong_to_the_jobs_own_room() -> None:
+    assert settings_for(JOBS["pretrain"], [*OUT, "batch_size=7"]).pretraining.batch_size == 7
+    assert settings_for(JOBS["pretrain"], [*OUT, "pretraining.batch_size=7"]).pretraining.batch_size == 7
+
+
+def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
+    assert settings_for(JOBS["demo"], []).phantoms.effect == "demo"
+    assert settings_for(JOBS["demo"], ["phantoms.effect=null"]).phantoms.effect in (None, "null")
+
+
+@pytest.mark.parametrize(
+    ("job", "words", "sentence"),
+    [
+        ("pretrain", [*OUT, "batch_size=0"], "pretraining.batch_size must be at least 1, but is 0."),
+        (
+            "train-segmenter",
+            [*OUT, "segmentation.batch_size=0"],
+            "segmentation.batch_size must be at least 1, but is 0.",
+        ),
+        ("demo", ["population=adult"], "radmill demo does not know the key 'population'."),
+        ("pretrain", [*OUT, "batchsize=4"], "Did you mean batch_size?"),
+        ("demo", ["segmentation.stepz=4"], "Did you mean steps?"),
+        ("pretrain", [*OUT, "batch_size=many"], "pretraining.batch_size: "),
+        ("run", ["raw=r"], "radmill run needs store= and out="),
+        (
+            "run",
+            ["raw=r", *OUT, "population=elderly"],
+            "population must be one of adult, child, but is elderly.",
+        ),
+        ("run", ["raw=r", *OUT, "study=foot"], "foot"),
+        ("ingest", ["raw"], "'raw' is not key=value"),
+    ],
+)
+def test_mistakes_are_sentences(job: str, words: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_for(JOBS[job], words)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_resolved_yaml_shows_what_applies() -> None:
+    text = resolved_yaml(JOBS["segment"], [*OUT])
+    assert "segmentation:" in text
+    assert "pretraining:" not in text

@@ -1,0 +1,71 @@
+"""A finished stage is skipped; a changed one says what changed; an unfinished one keeps its checkpoints."""
+
+from pathlib import Path
+
+from jobs.run_dir import StageFolder
+
+ASKED = {"config": {"segmentation": {"steps": 10, "lr": 0.1}}, "inputs": {"store": "abc"}}
+
+
+def finished_stage(path: Path) -> StageFolder:
+    folder = StageFolder(path, ASKED)
+    folder.begin(fresh=False)
+    (path / "table.parquet").write_bytes(b"rows")
+    folder.finish("2 films", {"seconds": 1.0})
+    return folder
+
+
+def test_finished_stage_is_recognised(tmp_path: Path) -> None:
+    folder = finished_stage(tmp_path / "segment")
+    assert folder.finished()
+    assert folder.summary() == "2 films"
+    assert StageFolder(tmp_path / "segment", ASKED).finished()
+
+
+def test_damaged_output_is_not_finished(tmp_path: Path) -> None:
+    folder = finished_stage(tmp_path / "segment")
+    (tmp_path / "segment" / "table.parquet").write_bytes(b"rowz")
+    assert not folder.finished()
+
+
+def test_lost_output_is_not_finished(tmp_path: Path) -> None:
+    folder = finished_stage(tmp_path / "segment")
+    (tmp_path / "segment" / "table.parquet").unlink()
+    assert not folder.finished()
+
+
+def test_changes_are_named(tmp_path: Path) -> None:
+    finished_stage(tmp_path / "segment")
+    changed = StageFolder(
+        tmp_path / "segment",
+        {"config": {"segmentation": {"steps": 20, "lr": 0.1}}, "inputs": {"store": "abd"}},
+    )
+    assert not changed.finished()
+    assert changed.changes() == ["config.segmentation.steps: 10 -> 20", 'inputs.store: "abc" -> "abd"']
+
+
+def test_unfinished_attempt_is_kept_and_another_question_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    folder = StageFolder(path, ASKED)
+    folder.begin(fresh=False)
+    (path / "checkpoints").mkdir()
+    folder.begin(fresh=False)
+    assert (path / "checkpoints").is_dir()
+    StageFolder(path, {"config": {}, "inputs": {}}).begin(fresh=False)
+    assert not (path / "checkpoints").exists()
+
+
+def test_fresh_starts_over(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    folder = finished_stage(path)
+    folder.begin(fresh=True)
+    assert not (path / "table.parquet").exists()
+    assert not folder.finished()
+
+
+def test_times_do_not_change_the_fingerprint(tmp_path: Path) -> None:
+    first, second = finished_stage(tmp_path / "a"), StageFolder(tmp_path / "b", ASKED)
+    second.begin(fresh=False)
+    (tmp_path / "b" / "table.parquet").write_bytes(b"rows")
+    second.finish("2 films", {"seconds": 99.0})
+    assert first.fingerprint() == second.fingerprint()

@@ -1,0 +1,110 @@
+"""A finished model over new films: frozen, complete, refused where it would meet what it learnt from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pipelines.classification.embed import embed
+from pipelines.classification.finished import FinishedModel
+from pipelines.classification.predict import evaluate, predict
+from storage.errors import InputError
+from storage.manifest import Store
+from storage.schemas import EMBEDDINGS, EVALUABLE, REGIONS, SUBJECTS
+from storage.tables import read_table
+
+
+@pytest.fixture(scope="module")
+def new_store(toys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Sixteen subjects that the model has never met, twelve of them with outcome."""
+    store: Store = toys.make_store(tmp_path_factory.mktemp("new") / "store", 12, 4, seed=2)
+    return store
+
+
+def test_predict_reads_every_film_and_keeps_the_threshold(
+    finished: Path, new_store: Store, toys: ModuleType, tmp_path: Path
+) -> None:
+    line = predict(finished, new_store, tmp_path, toys.STUDY)
+    subjects = read_table(tmp_path / "subjects.parquet", SUBJECTS).set_index("subject")
+    assert len(subjects) == 16 and "14 of 16 subjects evaluable" in line
+    assert set(subjects["outcome"]) == {-1} and set(subjects["split"]) == {"new"}
+    assert set(subjects["threshold"]) == {FinishedModel.load(finished).chosen.threshold}
+    assert list(subjects.index[subjects["probability"].isna()]) == ["s2000", "s2001"]
+    assert subjects.loc["s2001", "mci2_flag"] == "outside the intended population"
+    embeddings = read_table(tmp_path / "embeddings.parquet", EMBEDDINGS)
+    assert "s2001" in set(embeddings["subject"]) and "s2000" not in set(embeddings["subject"])
+
+
+def test_evaluate_has_every_measure_at_the_frozen_threshold(
+    finished: Path, new_store: Store, toys: ModuleType, tmp_path: Path
+) -> None:
+    evaluate(finished, new_store, tmp_path, toys.STUDY)
+    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    tested = read_table(tmp_path / "subjects.parquet", SUBJECTS)
+    known = tested[(tested["split"] == "test") & tested["probability"].notna()]
+    assert (metrics["n"]["subjects"], metrics["n"]["evaluable"]) == (12, 10)
+    assert metrics["auc"]["value"] == pytest.approx(roc_auc_score(known["outcome"], known["probability"]))
+    assert sum(metrics["threshold"]["confusion"].values()) == 10
+    assert "auc_calibrated" in metrics["pooled"]
+
+
+def test_a_model_is_not_evaluated_on_its_own_subjects(
+    finished: Path, developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as caught:
+        evaluate(finished, developed.store, tmp_path, toys.STUDY)
+    assert str(caught.value) == (
+        f"The model in {finished} has learnt from 48 of 48 subjects with outcome in {developed.store.root}; "
+        "evaluate it on others. Its own are predicted in the folds of the stage classify."
+    )
+
+
+def test_films_of_children_get_embeddings_but_no_probability(
+    finished: Path, new_store: Store, toys: ModuleType, tmp_path: Path
+) -> None:
+    predict(finished, new_store, tmp_path, toys.STUDY, population="child")
+    regions = read_table(tmp_path / "regions.parquet", REGIONS)
+    assert not regions["evaluable"].any() and regions["probability"].isna().all()
+    assert set(read_table(tmp_path / "evaluable.parquet", EVALUABLE)["reason"]) == {
+        "outside the intended population"
+    }
+    assert len(read_table(tmp_path / "embeddings.parquet", EMBEDDINGS)) > 20
+
+
+def test_embed_gives_vectors_and_says_why_nothing_more(
+    developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    embed(developed.store, developed.segmentation, developed.encoder, tmp_path, toys.CONFIG, toys.STUDY)
+    embeddings = read_table(tmp_path / "embeddings.parquet", EMBEDDINGS)
+    assert len(embeddings) == developed.segmentation.regions["found"].sum()
+    assert np.isfinite(np.stack(embeddings["vector"].tolist())).all()
+    reasons = read_table(tmp_path / "evaluable.parquet", EVALUABLE).set_index("subject")["reason"]
+    assert (reasons["s1000"], reasons["s1001"]) == ("no region found", "outside the intended population")
+    assert reasons["s1002"] == "no outcomes to learn from"
+    subjects = read_table(tmp_path / "subjects.parquet", SUBJECTS)
+    assert set(subjects["prediction"]) == {-1} and len(subjects) == 56
+
+
+def test_another_study_and_another_kind_of_model_are_refused(
+    finished: Path, developed: Any, new_store: Store, toys: ModuleType, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InputError, match=r"has study.positive osteoporosis, but study.positive is fracture\."
+    ):
+        predict(finished, new_store, tmp_path, replace(toys.STUDY, positive="fracture"))
+    with pytest.raises(
+        InputError, match=r"holds a model of kind encoder and format 1, but must hold a finished"
+    ):
+        predict(developed.encoder, new_store, tmp_path, toys.STUDY)
+    with pytest.raises(InputError, match=r"must hold a finished model, but has no model\.json"):
+        predict(tmp_path, new_store, tmp_path, toys.STUDY)
+    with pytest.raises(InputError, match=r"holds no outcome of a subject with a film"):
+        store = toys.make_store(tmp_path / "bare", subjects=0, unlabelled=2, seed=6)
+        evaluate(finished, store, tmp_path, toys.STUDY)

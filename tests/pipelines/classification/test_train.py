@@ -1,0 +1,148 @@
+"""Stage classify on a real store: all are tested once a repeat, nobody is dropped, a rerun is equal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from pipelines.classification.finished import FinishedModel
+from pipelines.classification.labelled import subject_outcomes
+from pipelines.classification.train import classify
+from pipelines.evaluation.protocols import evaluate_subjects
+from storage.atomic import remove_folder
+from storage.config import SplitConfig
+from storage.errors import ConfigError, InputError, TrainingError
+from storage.manifest import Store
+from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
+from storage.tables import read_table
+
+TABLES = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "evaluable": EVALUABLE}
+
+
+def run(developed: Any, toys: ModuleType, folder: Path, **changes: Any) -> str:
+    """classify with the toys' settings, some of them changed."""
+    arguments = {
+        "store": developed.store,
+        "segmentation": developed.segmentation,
+        "segmenter": developed.segmenter,
+        "encoder": developed.encoder,
+        "folder": folder,
+        "config": toys.CONFIG,
+        "split": toys.SPLIT,
+        "study": toys.STUDY,
+    }
+    return classify(**(arguments | changes))
+
+
+def test_everybody_is_tested_once_in_every_repeat_and_nobody_is_dropped(finished: Path) -> None:
+    tables = {name: read_table(finished / f"{name}.parquet", schema) for name, schema in TABLES.items()}
+    subjects, regions = tables["subjects"], tables["regions"]
+    assert (subjects.groupby(["subject", "repeat"]).size() == 1).all()
+    assert subjects.groupby("repeat").size().tolist() == [48, 48]
+    assert len(regions) == 2 * 48 * 2 and len(tables["folds"]) == 8
+    unread = subjects[subjects["probability"].isna()]
+    assert set(unread["subject"]) == {"s1000", "s1001"}
+    assert set(unread["prediction"]) == {-1} and set(unread["regions_used"]) == {0}
+    evaluable = tables["evaluable"].set_index("subject")
+    assert evaluable.loc["s1000", "reason"] == "no region found"
+    assert evaluable.loc["s1001", "reason"] == "outside the intended population"
+    assert evaluable["evaluable"].sum() == 46 and (evaluable["reason"] == "").sum() == 46
+
+
+def test_a_subject_is_the_mean_of_its_bones_called_at_the_threshold_of_its_fold(finished: Path) -> None:
+    subjects = read_table(finished / "subjects.parquet", SUBJECTS).set_index(["subject", "repeat"])
+    regions = read_table(finished / "regions.parquet", REGIONS)
+    mean = regions[regions["evaluable"]].groupby(["subject", "repeat"])["probability"].mean()
+    known = subjects[subjects["probability"].notna()]
+    pd.testing.assert_series_equal(known["probability"].sort_index(), mean, check_names=False)
+    assert (known["prediction"] == (known["probability"] >= known["threshold"])).all()
+    assert known["spread"].isna().all()
+    folds = read_table(finished / "folds.parquet", FOLDS).set_index(["repeat", "fold"])["threshold"]
+    assert all(folds[row.Index[1], row.fold] == row.threshold for row in subjects.itertuples())
+
+
+def test_planted_stripes_are_found(finished: Path) -> None:
+    regions, subjects, folds, _ = (
+        read_table(finished / f"{name}.parquet", schema) for name, schema in TABLES.items()
+    )
+    metrics = evaluate_subjects(subjects, 1, regions, folds)
+    assert metrics["auc"]["value"] > 0.65
+    assert metrics["n"]["not_evaluable"] == 2
+    assert {entry["region"] for entry in metrics["regions"]} == {"disc", "metacarpal2"}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_rerun_writes_the_same_bytes_with_and_without_cached_features(
+    developed: Any, toys: ModuleType, finished: Path, tmp_path: Path, cached: bool
+) -> None:
+    if not cached:
+        for cache in (developed.store.root / "arrays").glob("features-*.zarr"):
+            remove_folder(cache)
+    run(developed, toys, tmp_path)
+    names = sorted(path.name for path in finished.iterdir())
+    assert names == sorted([f"{name}.parquet" for name in TABLES] + ["model.json", "model.safetensors"])
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_the_finished_model_holds_its_parts_and_no_pseudonym(developed: Any, finished: Path) -> None:
+    text = (finished / "model.json").read_text("utf-8")
+    document, tensors = json.loads(text), load_file(finished / "model.safetensors")
+    assert document["trained_on"]["data_kind"] == ["phantom"]
+    assert not any(subject in text for subject in developed.store.manifest["subject"])
+    for part, folder in (("segmenter", developed.segmenter), ("encoder", developed.encoder)):
+        for name, weights in load_file(folder / "model.safetensors").items():
+            np.testing.assert_array_equal(tensors[f"{part}.{name}"], weights)
+    model = FinishedModel.load(finished)
+    assert model.trained_with(["s1002", "s1003", "stranger"]) == 2
+    assert 0 < model.chosen.threshold < 1
+
+
+def test_more_folds_than_subjects_of_a_class(developed: Any, toys: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"folds must be at most 16, the number of subjects with outcome 1, but is 20"
+    ):
+        run(developed, toys, tmp_path, split=SplitConfig(folds=20, repeats=1, seed=7))
+
+
+def test_a_store_without_outcomes_has_nothing_to_learn(
+    developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    store = toys.make_store(tmp_path / "store", subjects=0, unlabelled=4, seed=3)
+    with pytest.raises(ConfigError, match=r"no subject has an outcome"):
+        run(developed, toys, tmp_path / "out", store=store)
+
+
+def test_films_that_came_after_the_segmentation_are_asked_for(
+    developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    store = toys.make_store(tmp_path / "store", subjects=48, unlabelled=0, seed=4)
+    with pytest.raises(InputError) as caught:
+        run(developed, toys, tmp_path / "out", store=store)
+    assert str(caught.value) == (
+        f"48 of 48 films in generation 000001 of {store.root} have not been segmented; "
+        "run radmill segment again."
+    )
+
+
+def test_no_subject_to_read_is_a_sentence(developed: Any, toys: ModuleType, tmp_path: Path) -> None:
+    grown_up = toys.StudyConfig(name="toy", regions=toys.STUDY.regions, minimum_age_years=99)
+    with pytest.raises(
+        TrainingError, match=r"Of 48 subjects with outcome none has a region that can be read"
+    ):
+        run(developed, toys, tmp_path, study=grown_up)
+
+
+def test_the_outcome_nearest_to_the_film_counts(toys: ModuleType, tmp_path: Path) -> None:
+    store: Store = toys.make_store(tmp_path / "store", subjects=6, unlabelled=0, seed=5)
+    late, early = store.outcomes.assign(exam="e1", days=200), store.outcomes.assign(exam="e2", days=-30)
+    unknown = store.outcomes.head(1).assign(subject="no film", exam="e1", days=1)
+    store.write_outcomes(pd.concat([late, early.assign(outcome=1 - early["outcome"]), unknown]))
+    assert list(subject_outcomes(store, toys.STUDY).values()) == [0, 1, 1, 0, 1, 1]

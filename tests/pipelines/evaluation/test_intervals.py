@@ -1,0 +1,94 @@
+"""Intervals against textbook values, and their coverage on simulated cohorts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import StratifiedKFold
+
+from pipelines.evaluation.intervals import (
+    bootstrap_weights,
+    corrected_resampled_t,
+    fold_widening,
+    percentile_interval,
+    wilson,
+)
+from pipelines.evaluation.metrics import auc
+
+
+def test_resamples_keep_the_size_of_each_class_and_follow_the_seed() -> None:
+    outcome_N = np.array([0] * 20 + [1] * 8)
+    weights_BN = bootstrap_weights(outcome_N, seed=3, resamples=50)
+    assert (weights_BN[:, outcome_N == 1].sum(axis=1) == 8).all()
+    assert (weights_BN[:, outcome_N == 0].sum(axis=1) == 20).all()
+    np.testing.assert_array_equal(weights_BN, bootstrap_weights(outcome_N, seed=3, resamples=50))
+    assert (weights_BN != bootstrap_weights(outcome_N, seed=4, resamples=50)).any()
+
+
+def test_wilson_textbook_value() -> None:
+    """8 of 10: .490 to .943 (Newcombe 1998, method 3)."""
+    interval = wilson(8, 10)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    assert np.isnan(wilson(0, 0).value)
+
+
+def test_corrected_t_is_the_paired_t_when_nothing_is_shared() -> None:
+    difference_K = np.array([0.1, 0.0, 0.2, 0.05])
+    plain = stats.ttest_1samp(difference_K, 0).confidence_interval(0.95)
+    interval = corrected_resampled_t(difference_K, test_over_train=0.0)
+    assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high))
+    wider = corrected_resampled_t(difference_K, test_over_train=0.25)
+    assert wider.high - wider.low == pytest.approx((interval.high - interval.low) * np.sqrt(1 + 4 * 0.25))
+    assert np.isnan(corrected_resampled_t(difference_K[:1], 0.25).low)
+
+
+def test_widening_is_that_of_nadeau_and_bengio_and_stays_within_the_bounds() -> None:
+    assert fold_widening(1) == 1.0
+    assert fold_widening(5) == pytest.approx(1.5)
+    resampled_B = np.linspace(0.5, 0.9, 401)
+    plain, wide = (
+        percentile_interval(0.7, resampled_B),
+        percentile_interval(0.7, resampled_B, fold_widening(5)),
+    )
+    assert wide.high - 0.7 == pytest.approx(1.5 * (plain.high - 0.7))
+    assert percentile_interval(0.9, resampled_B + 0.2, 1.5).high == 1.0
+
+
+def test_folds_of_a_null_are_covered_by_the_widened_interval_alone() -> None:
+    """60 cohorts without effect: ridge layers in five folds, the AUC's interval widened and not."""
+    rng = np.random.default_rng(0)
+    outcome_N = (np.arange(100) < 30).astype(np.int64)
+    weights_BN = bootstrap_weights(outcome_N, seed=1, resamples=400)
+    covered = {1.0: 0, fold_widening(5): 0}
+    for seed in range(60):
+        x_ND, values = rng.normal(size=(100, 10)), []
+        for train, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(x_ND, outcome_N):
+            score_N = Ridge(alpha=10).fit(x_ND[train], outcome_N[train]).predict(x_ND[test])
+            weights = np.concatenate([np.ones((1, 100)), weights_BN])[:, test]
+            values.append(auc(outcome_N[test], score_N, weights))
+        mean_B = np.nanmean(values, axis=0)
+        for factor in covered:
+            interval = percentile_interval(mean_B[0], mean_B[1:], factor)
+            covered[factor] += interval.low <= 0.5 <= interval.high
+    assert covered[1.0] / 60 < 0.9 <= covered[fold_widening(5)] / 60
+
+
+def test_undefined_resamples_are_left_out() -> None:
+    interval = percentile_interval(0.5, np.array([np.nan, 0.4, 0.6]))
+    assert 0.4 <= interval.low < interval.high <= 0.6
+    assert np.isnan(percentile_interval(0.5, np.array([np.nan])).low)
+
+
+def test_bootstrap_interval_of_the_auc_covers_the_truth() -> None:
+    """200 cohorts of 192, true AUC .76: 95 % intervals hold it in 91 to 98 % (three standard errors)."""
+    rng = np.random.default_rng(0)
+    true_auc, outcome_N = stats.norm.cdf(1 / np.sqrt(2)), np.array([0] * 138 + [1] * 54)
+    weights_BN = bootstrap_weights(outcome_N, seed=1, resamples=800)
+    covered = 0
+    for _ in range(200):
+        score_N = outcome_N + rng.normal(size=len(outcome_N))
+        interval = percentile_interval(0.0, auc(outcome_N, score_N, weights_BN))
+        covered += interval.low <= true_auc <= interval.high
+    assert 0.91 <= covered / 200 <= 0.98

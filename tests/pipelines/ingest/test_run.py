@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from pipelines.config import StudyConfig
+from pipelines.ingest.run import ingest
+from storage.config import IngestConfig
+from storage.errors import InputError
+from storage.identity import Secret
+from storage.manifest import Store
+from storage.shards import iterate_members
+
+CANARY = "canary"  # in every name, header and table of the hospital
+HEIGHT, WIDTH = 48, 40
+PROJECT = Path(__file__).parents[3]
+SMALL = IngestConfig(films_per_shard=4, memory_gb=1)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_every_film_mask_and_outcome_goes_in(hospital: Any, tmp_path: Path) -> None:
+    summary = hospital.ingest(tmp_path / "store")
+    assert (summary.films, summary.subjects, summary.shards) == (12, 6, 3)
+    assert summary.excluded == {"no_film": 1}
+    assert str(summary) == "12 films of 6 subjects in 3 shards; 1 left out (1 no_film)"
+    store = Store.open(tmp_path / "store")
+    assert sorted(store.manifest["pixels_sha256"].value_counts()) == [1] * 12
+    assert set(store.annotations["annotator"]) == {"a0", "a1"}
+    assert list(store.annotations["weight"]) == [0.5] * 6
+    outcomes = store.outcomes.set_index("subject")
+    assert list(outcomes.sort_values("t_score")["outcome"]) == [1, 1, 1, 0, 0]
+    assert set(outcomes.index) < set(store.manifest["subject"])
+
+
+def test_pixels_and_masks_come_back(hospital: Any, tmp_path: Path) -> None:
+    hospital.ingest(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    secret = Secret.load_or_create(hospital.key_file)
+    rows = store.manifest.set_index("token")
+    for subject in range(3):
+        row = rows.loc[secret.token(f"{CANARY}-{subject}/{CANARY}{subject}_0.dcm")]
+        assert np.array_equal(store.read_image(row["key"]), hospital.pixels(10 * subject))
+        assert {name: int(mask.max()) for name, mask in store.read_masks(row["key"]).items()} == {
+            "a0": 7,
+            "a1": 2,
+        }
+        assert (row["order"], row["laterality"], row["age_years"], row["bits"]) == (0, "L", 64, 12)
+
+
+def test_all_films_of_a_subject_lie_in_one_shard(hospital: Any, tmp_path: Path) -> None:
+    hospital.ingest(tmp_path / "store")
+    assert set(Store.open(tmp_path / "store").manifest.groupby("subject")["shard"].nunique()) == {1}
+
+
+def test_the_store_does_not_depend_on_processes_or_repetition(hospital: Any, tmp_path: Path) -> None:
+    hospital.ingest(tmp_path / "one", processes=1)
+    hospital.ingest(tmp_path / "two", processes=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    hospital.ingest(tmp_path / "two", processes=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_keys_and_shards_do_not_depend_on_paths(hospital: Any, tmp_path: Path) -> None:
+    """Films moved to other folders and names keep their shards to the byte; only their tokens change."""
+    hospital.ingest(tmp_path / "one", annotations=None)
+    moved = tmp_path / "moved"
+    for number, path in enumerate(sorted(hospital.raw.rglob("*.dcm"), reverse=True)):
+        target = moved / f"{number % 3}" / f"{number:02d}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    replace(hospital, raw=moved).ingest(tmp_path / "two", annotations=None)
+    one, two = content(tmp_path / "one"), content(tmp_path / "two")
+    assert {name for name in one if one[name] != two[name]} == {"generations/000001/manifest.parquet"}
+
+
+@pytest.mark.parametrize("lost", ["records/*.json", "shards/*.tar", "shards/radiographs-000001-*", "CURRENT"])
+def test_what_was_lost_is_written_again(hospital: Any, tmp_path: Path, lost: str) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    whole = content(root)
+    for path in root.glob(lost):
+        path.unlink()
+    hospital.ingest(root)
+    assert content(root) == whole
+
+
+def test_whole_shards_are_not_decoded_again(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    inodes = {path: path.stat().st_ino for path in (root / "shards").iterdir()}
+    hospital.film(5, 2, seed=99)
+    hospital.ingest(root)
+    kept = [path for path, inode in inodes.items() if path.exists() and path.stat().st_ino == inode]
+    assert len(kept) >= len(inodes) - 1
+    assert Store.open(root).generation == "000002"
+
+
+def test_a_killed_run_leaves_what_a_rerun_ends(hospital: Any, tmp_path: Path) -> None:
+    for subject in range(6, 26):
+        hospital.film(subject, 0, seed=10 * subject)
+    hospital.ingest(tmp_path / "whole")
+    code = (
+        "import sys; from pathlib import Path; from pipelines.config import StudyConfig\n"
+        "from pipelines.ingest.run import ingest; from storage.config import IngestConfig\n"
+        "raw, root, outcomes, annotations, key = map(Path, sys.argv[1:])\n"
+        "config = IngestConfig(films_per_shard=4, memory_gb=1, key_file=str(key))\n"
+        "ingest(raw, root, config, StudyConfig(), outcomes, annotations, processes=2)\n"
+    )
+    root, key = tmp_path / "killed", hospital.key_file
+    arguments = [hospital.raw, root, hospital.outcomes, hospital.annotations, key]
+    for shards in (1, 4):
+        child = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=PROJECT)
+        while child.poll() is None and len(list(root.glob("shards/*.tar"))) < shards:
+            time.sleep(0.002)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert not (root / "CURRENT").exists(), "killed too late to prove anything"
+    hospital.ingest(root)
+    assert content(root) == content(tmp_path / "whole")
+
+
+def test_each_bad_file_is_one_row(hospital: Any, tmp_path: Path) -> None:
+    raw = hospital.raw
+    (raw / f"{CANARY}.dcm").write_text("this is no DICOM")
+    (raw / "empty.png").touch()
+    film = hospital.film(0, 5, seed=5)
+    (raw / "copy.dcm").write_bytes(film.read_bytes())
+    cut = hospital.film(0, 6, seed=6)
+    cut.write_bytes(cut.read_bytes()[:-900])
+    hospital.film(0, 7, seed=7, Modality="MR")
+    hospital.film(0, 8, seed=0, InstanceNumber=9)  # the pixels of film 0 in another file
+    png = raw / f"{CANARY}-0" / "corrupt.png"
+    Image.fromarray(hospital.pixels(8)).save(png)
+    png.write_bytes(png.read_bytes()[:400] + bytes(400) + png.read_bytes()[800:])
+    flat = raw / f"{CANARY}-0" / "flat.png"
+    Image.fromarray(np.full((HEIGHT, WIDTH), 7, np.uint8)).save(flat)
+    os.mkfifo(raw / "pipe")
+    (raw / "link").symlink_to(tmp_path)
+    (raw / "broken").symlink_to(tmp_path / "nowhere")
+    hospital.mask(3, 0, "a0", value=8)
+    hospital.mask(4, 0, "a0", height=HEIGHT + 1)
+    (hospital.annotations / "stranger.a0.png").write_bytes(
+        (hospital.annotations / f"{CANARY}0_0.a0.png").read_bytes()
+    )
+    (hospital.annotations / "README.md").write_text("masks")
+    summary = hospital.ingest(tmp_path / "store")
+    assert summary.films == 13
+    assert summary.excluded == {
+        "blank": 1,
+        "duplicate": 2,
+        "mask_mismatch": 2,
+        "no_film": 2,
+        "not_an_image": 5,
+        "unreadable": 2,
+        "vanished": 1,
+        "wrong_modality": 1,
+    }
+
+
+def test_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
+    stack = hospital.film(2, 3, seed=3)
+    shutil.copy(stack, stack.with_name("again.dcm"))
+    (hospital.raw / "notes.txt").write_text("notes")
+    hospital.ingest(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    ours = store.exclusions[store.exclusions["stage"].isin(["scan", "write"])]
+    tokens = [*store.manifest["token"], *ours["token"]]
+    assert len(tokens) == len(set(tokens)) == sum(path.is_file() for path in hospital.raw.rglob("*"))
+
+
+def test_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(40, 0, seed=0)
+    hospital.film(41, 0, seed=0)
+    root = tmp_path / "store"
+    summary = hospital.ingest(root)
+    assert (summary.films, summary.excluded["duplicate"]) == (12, 2)
+    store = Store.open(root)
+    same = store.exclusions.query("reason == 'duplicate'")
+    hashes = list(store.manifest["pixels_sha256"])
+    assert len(set(hashes)) == len(hashes)
+    secret = Secret.load_or_create(hospital.key_file)
+    tokens = {secret.token(f"{CANARY}-{number}/{CANARY}{number}_0.dcm") for number in (0, 40, 41)}
+    assert tokens - set(same["token"]) == {min(tokens)}
+    in_tars = [member.name for tar in root.glob("shards/radiographs-*") for member in iterate_members(tar)]
+    assert len([name for name in in_tars if name.endswith(".json")]) == 12, "shards hold no duplicate either"
+    whole = content(root)
+    hospital.ingest(root)
+    assert content(root) == whole
+
+
+def test_masks_of_a_duplicate_stay_with_its_film(hospital: Any, tmp_path: Path) -> None:
+    """Whichever of two films with the same pixels is kept, it keeps the masks drawn on either."""
+    hospital.film(5, 7, seed=50)  # as film 0 of this subject
+    shutil.copy(hospital.film(5, 8, seed=58), hospital.raw / "copy.dcm")
+    for number, annotator in ((0, "a0"), (7, "a1"), (8, "a0")):
+        hospital.mask(5, number, annotator)
+    summary = hospital.ingest(tmp_path / "store")
+    assert summary.excluded == {"duplicate": 2, "no_film": 1}, "no_film: the outcome without a film"
+    store = Store.open(tmp_path / "store")
+    assert sorted(store.annotations.groupby("key").size()) == [1, 2, 2, 2, 2]
+
+
+def test_frames_are_films(hospital: Any, tmp_path: Path) -> None:
+    stack = np.stack([hospital.pixels(1000), np.zeros((HEIGHT, WIDTH), np.uint16), hospital.pixels(1001)])
+    hospital.write_dicom(stack, name="raw/cine.dcm", PatientID="p9", BitsStored=12, Modality="RF")
+    summary = hospital.ingest(tmp_path / "store")
+    assert (summary.films, summary.excluded["blank"]) == (14, 1)
+    store = Store.open(tmp_path / "store")
+    film = store.manifest[store.manifest["modality"] == "RF"]
+    assert sorted(zip(film["frame"], film["order"], strict=True)) == [(0, 0), (2, 2)]
+
+
+def test_an_outcome_whose_films_were_all_left_out_is_left_out(hospital: Any, tmp_path: Path) -> None:
+    for path in hospital.raw.glob("*-4/*.dcm"):
+        path.write_bytes(path.read_bytes()[:-900])
+    summary = hospital.ingest(tmp_path / "store")
+    assert summary.excluded == {"no_film": 2, "unreadable": 2}
+    store = Store.open(tmp_path / "store")
+    assert set(store.outcomes["subject"]) <= set(store.manifest["subject"])
+
+
+def test_an_unreadable_file_is_one_row_whatever_frames_it_claims(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(0, 7, seed=7, NumberOfFrames=9000)
+    assert hospital.ingest(tmp_path / "store").excluded["unreadable"] == 1
+
+
+def test_nothing_of_names_headers_or_tables_is_in_the_store(
+    hospital: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notes = PngInfo()
+    notes.add_text("Comment", f"{CANARY} comment")
+    (hospital.raw / f"{CANARY}-9").mkdir()
+    Image.fromarray(hospital.pixels(9)).save(hospital.raw / f"{CANARY}-9" / "film.png", pnginfo=notes)
+    (hospital.annotations / "annotators.csv").write_text(f"annotator,weight,tool\na0,0.5,by {CANARY}\n")
+    hospital.mask(4, 0, CANARY)
+    summary = hospital.ingest(tmp_path / "store")
+    for name, data in content(tmp_path / "store").items():
+        assert CANARY.encode() not in (name.encode() + data).lower(), name
+    for tar in (tmp_path / "store" / "shards").iterdir():
+        for member in iterate_members(tar):
+            assert CANARY.encode() not in member.data.lower()
+    store = Store.open(tmp_path / "store")
+    for table in (store.manifest, store.annotations, store.exclusions, store.outcomes):
+        assert CANARY not in table.to_csv().lower()
+        assert "2020" not in set(table.astype(str).to_numpy().ravel())
+    assert CANARY not in str(summary)
+    assert CANARY not in "".join(capfd.readouterr())
+
+
+def test_phantoms_alone_use_the_public_key(hospital: Any, tmp_path: Path) -> None:
+    for path in hospital.raw.rglob("*.dcm"):
+        path.unlink()
+    for number in range(3):
+        hospital.film(number, 0, seed=number, ImageType=["DERIVED", "PRIMARY", "PHANTOM"])
+    ingest(hospital.raw, tmp_path / "store", SMALL, StudyConfig())
+    store = Store.open(tmp_path / "store")
+    assert store.key_id == Secret.phantom().key_id
+    assert set(store.manifest["data_kind"]) == {"phantom"}
+    assert not (tmp_path / "store.key").exists()
+
+
+def test_one_real_film_makes_a_secret(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(20, 0, seed=1, PatientName="PHANTOM")
+    ingest(hospital.raw, tmp_path / "store", SMALL, StudyConfig())
+    assert Store.open(tmp_path / "store").key_id == Secret.load_or_create(tmp_path / "store.key").key_id
+
+
+def test_another_key_is_refused(hospital: Any, tmp_path: Path) -> None:
+    hospital.ingest(tmp_path / "store")
+    other = replace(SMALL, key_file=str(tmp_path / "other.key"))
+    with pytest.raises(InputError, match="was made with key"):
+        ingest(hospital.raw, tmp_path / "store", other, StudyConfig())
+
+
+def test_progress_ends_at_the_total(hospital: Any, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    hospital.ingest(tmp_path / "store", progress=lambda *state: seen.append(state))
+    assert (12, 12, "files looked at") in seen
+    assert (12, 12, "films written") in seen
+    assert seen[-1] == (3, 3, "films with masks written")

@@ -1,0 +1,131 @@
+"""A segmented store: every film and region once, crops where the index says, the same bytes after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipelines.config import StudyConfig
+from pipelines.segmentation import segment
+from pipelines.segmentation.config import SegmentationConfig
+from pipelines.segmentation.metrics import dice_per_class
+from pipelines.segmentation.model import SegmenterSettings
+from pipelines.segmentation.predict import Segmenter
+from pipelines.segmentation.stored import open_segmentation
+from storage.atomic import write_json
+from storage.errors import ConfigError, InputError
+from storage.manifest import Store
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, config: SegmentationConfig, study: StudyConfig) -> Path:
+    """An untrained segmenter whose second reading is framed by the disc."""
+    torch.manual_seed(0)
+    settings = SegmenterSettings.of(replace(config, second_pass=True, frame_regions=["left"]), study)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = {name: value.contiguous() for name, value in settings.build().state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    write_json(folder / "model.json", {"segmenter": settings.to_dict()})
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_every_film_and_region_is_there_once(
+    make_store: Callable[..., Store], model_folder: Path, study: StudyConfig, config: SegmentationConfig
+) -> None:
+    store = make_store(num_films=3)
+    folder = segment.segment_store(store, model_folder, study, config)
+    assert folder.name == segment.model_id(model_folder) and len(folder.name) == 12
+    segmentation, segmenter = open_segmentation(store.root, folder.name), Segmenter.load(model_folder)
+    assert list(segmentation.films["key"]) == ["k000", "k001", "k002"]
+    assert list(segmentation.regions["region"]) == ["left", "right"] * 3
+    assert set(segmentation.films["annotator"]) == {"truth"}
+    for film in segmentation.films.itertuples():
+        pixels = store.read_image(film.key)
+        expected = segmenter.predict(pixels, 12)
+        np.testing.assert_array_equal(segmentation.label_map(film.row), expected.grid_label_map)
+        np.testing.assert_array_equal(segmentation.entropy(film.row), expected.entropy.astype(np.float16))
+        np.testing.assert_array_equal(segmentation.expert_weights(film.row), expected.expert_weights)
+        dice = dice_per_class(expected.label_map, store.read_masks(film.key)["truth"], 3)
+        np.testing.assert_allclose(film.dice, dice, rtol=1e-6)
+        for region in segmentation.regions[segmentation.regions["key"] == film.key].itertuples():
+            mask = expected.label_map == study.regions.index(region.region) + 1
+            assert region.found == mask.any() and region.area_px == mask.sum()
+            if region.found:
+                image, crop = segmentation.read_region(region)
+                box = np.s_[region.y0 : region.y1, region.x0 : region.x1]
+                np.testing.assert_array_equal(image, pixels[box])
+                np.testing.assert_array_equal(crop, mask[box])
+            else:
+                with pytest.raises(ValueError, match="look at `found` first"):
+                    segmentation.read_region(region)
+
+
+def test_killed_and_rerun_ends_in_the_same_bytes(
+    make_store: Callable[..., Store],
+    model_folder: Path,
+    study: StudyConfig,
+    config: SegmentationConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segment, "FILMS_PER_PART", 2)
+    monkeypatch.setattr(segment, "FILMS_PER_CHUNK", 2)
+    whole = segment.segment_store(make_store(5), model_folder, study, config)
+    store = make_store(5, name="killed")
+
+    def kill_at_four(done: int, total: int, note: str) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment.segment_store(store, model_folder, study, config, kill_at_four)
+    assert not (store.root / "segmentations" / whole.name).exists()
+    rerun = segment.segment_store(store, model_folder, study, config)
+    assert contents(rerun) == contents(whole)
+    assert [path.name for path in rerun.parent.iterdir()] == [whole.name]
+    before = {path: path.stat().st_mtime_ns for path in rerun.rglob("*")}
+    assert segment.segment_store(store, model_folder, study, config) == rerun
+    assert {path: path.stat().st_mtime_ns for path in rerun.rglob("*")} == before
+
+
+def test_films_without_masks_have_no_dice(
+    make_store: Callable[..., Store], model_folder: Path, study: StudyConfig, config: SegmentationConfig
+) -> None:
+    store = make_store(2)
+    store.commit(store.manifest, store.annotations.iloc[:0], store.exclusions)
+    segmentation = open_segmentation(
+        store.root, segment.segment_store(store, model_folder, study, config).name
+    )
+    assert list(segmentation.films["annotator"]) == ["", ""]
+    assert [list(dice) for dice in segmentation.films["dice"]] == [[], []]
+
+
+def test_a_segmenter_of_another_study_is_refused(
+    make_store: Callable[..., Store], model_folder: Path, config: SegmentationConfig
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"finds left, right, but study\.regions is whole: choose a segmenter"
+    ):
+        segment.segment_store(make_store(2), model_folder, StudyConfig(regions=["whole"]), config)
+
+
+def test_an_unknown_segmentation_is_a_sentence(make_store: Callable[..., Store]) -> None:
+    store = make_store(2)
+    with pytest.raises(
+        InputError, match=r"has no segmentation 0123, only \[\]; run radmill segment with this model"
+    ):
+        open_segmentation(store.root, "0123")

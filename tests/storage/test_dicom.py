@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
+from storage.errors import Quarantined
+from storage.radiograph import Limits
+
+LIMITS = Limits()
+
+
+def refused(path: Path, limits: Limits = LIMITS) -> str:
+    """The same reason from the header alone and from the whole file."""
+    reasons = set()
+    for read in (read_dicom_header, read_dicom):
+        with pytest.raises(Quarantined) as caught:
+            read(path, limits)
+        reasons.add(caught.value.reason)
+    [reason] = reasons
+    return reason
+
+
+def test_monochrome2_values_stay(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    [film] = read_dicom(write_dicom(ramp, BitsStored=12), LIMITS)
+    assert np.array_equal(film.pixels, ramp)
+    assert (film.bits, film.pixels.dtype, film.meta.polarity_flag) == (12, np.uint16, "")
+
+
+def test_monochrome1_is_inverted_about_the_bit_range_not_the_maximum(
+    write_dicom: Any, ramp: NDArray[np.uint16]
+) -> None:
+    [film] = read_dicom(write_dicom(ramp, BitsStored=12, PhotometricInterpretation="MONOCHROME1"), LIMITS)
+    assert np.array_equal(film.pixels, 4095 - ramp)
+    assert film.meta.polarity_flag == "inverted"
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "flag", "inverted"),
+    [
+        ("MONOCHROME1", "INVERSE", "inverted", True),
+        ("MONOCHROME2", "IDENTITY", "", False),
+        ("MONOCHROME1", "IDENTITY", "conflict", True),
+        ("MONOCHROME2", "INVERSE", "conflict", False),
+    ],
+)
+def test_photometric_and_lut_shape_mean_one_inversion(
+    write_dicom: Any, ramp: NDArray[np.uint16], photometric: str, shape: str, flag: str, inverted: bool
+) -> None:
+    path = write_dicom(ramp, BitsStored=11, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    [film] = read_dicom(path, LIMITS)
+    assert film.meta.polarity_flag == flag
+    assert np.array_equal(film.pixels, 2047 - ramp if inverted else ramp)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "expected", "bits"),
+    [
+        (1, 0, lambda v: v, 12),
+        (2, 100, lambda v: 2 * v + 100, 14),
+        (1, -1024, lambda v: v, 12),  # moved up to 0 again
+        (-1, 4095, lambda v: 4095 - v, 12),
+        (0.5, 7, lambda v: v, 12),  # not integral
+        (-0.5, 7, lambda v: 4095 - v, 12),  # not integral, but the sign is polarity
+        (100, 0, lambda v: v, 12),  # beyond 16 bits
+    ],
+)
+def test_rescale(
+    write_dicom: Any, ramp: NDArray[np.uint16], slope: float, intercept: float, expected: Any, bits: int
+) -> None:
+    path = write_dicom(ramp, BitsStored=12, RescaleSlope=slope, RescaleIntercept=intercept)
+    [film] = read_dicom(path, LIMITS)
+    assert np.array_equal(film.pixels, expected(ramp.astype(int)))
+    assert film.bits == bits
+
+
+def test_modality_lut_comes_before_inversion(write_dicom: Any) -> None:
+    stored = np.tile(np.arange(16, dtype=np.uint8), (32, 4))
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [16, 0, 10]
+    table.ModalityLUTType = "US"
+    table.LUTData = [60 * index for index in range(16)]
+    for element in ("LUTDescriptor", "LUTData"):
+        table[element].VR = "US"
+    path = write_dicom(
+        stored, BitsStored=4, PhotometricInterpretation="MONOCHROME1", ModalityLUTSequence=[table]
+    )
+    [film] = read_dicom(path, LIMITS)
+    assert np.array_equal(film.pixels, 1023 - 60 * stored.astype(int))
+    assert film.bits == 10
+
+
+def test_signed_values_start_at_zero(write_dicom: Any) -> None:
+    stored = np.arange(-1000, 1000, dtype=np.int16).reshape(40, 50)
+    [film] = read_dicom(write_dicom(stored, BitsStored=12), LIMITS)
+    assert np.array_equal(film.pixels, stored.astype(int) + 2048)
+    assert film.bits == 12
+
+
+def test_bits_above_the_stored_ones_are_not_values(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    overlay = ramp | np.uint16(0x8000)
+    [film] = read_dicom(write_dicom(overlay, BitsStored=12), LIMITS)
+    assert np.array_equal(film.pixels, ramp)
+
+
+def test_values_at_the_upper_end_of_the_word(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    [film] = read_dicom(write_dicom(ramp << np.uint16(4), BitsStored=12, HighBit=15), LIMITS)
+    assert np.array_equal(film.pixels, ramp)
+    assert film.bits == 12
+
+
+def test_eight_bits_stay_eight(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    small = (ramp % 251).astype(np.uint8)
+    [film] = read_dicom(write_dicom(small), LIMITS)
+    assert film.pixels.dtype == np.uint8
+    assert np.array_equal(film.pixels, small)
+
+
+def test_each_frame_is_a_film(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    path = write_dicom(np.stack([ramp, ramp + 1, ramp + 2]))
+    assert read_dicom_header(path, LIMITS).frames == 3
+    assert [int(film.pixels[0, 0]) for film in read_dicom(path, LIMITS)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("elements", "spacing_mm", "source"),
+    [
+        ({}, math.nan, ""),
+        ({"PixelSpacing": [0.1, 0.1], "PixelSpacingCalibrationType": "FIDUCIAL"}, 0.1, "calibrated"),
+        ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.11, 0.11]}, 0.1, "calibrated"),
+        ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.1, 0.1]}, 0.1, "detector"),
+        (
+            {"ImagerPixelSpacing": [0.15, 0.15], "EstimatedRadiographicMagnificationFactor": 1.5},
+            0.1,
+            "magnified",
+        ),
+        ({"ImagerPixelSpacing": [0.15, 0.15]}, 0.15, "detector"),
+        ({"PixelSpacing": [0.2, 0.2]}, 0.2, "unspecified"),
+        ({"PixelSpacing": [0.0, 0.0]}, math.nan, ""),
+        ({"PixelSpacing": [0.1, 0.2]}, math.nan, ""),
+    ],
+)
+def test_spacing_comes_with_its_source(
+    write_dicom: Any, ramp: NDArray[np.uint16], elements: dict[str, Any], spacing_mm: float, source: str
+) -> None:
+    [film] = read_dicom(write_dicom(ramp, **elements), LIMITS)
+    assert film.meta.spacing_mm == pytest.approx(spacing_mm, nan_ok=True)
+    assert film.meta.spacing_source == source
+
+
+@pytest.mark.parametrize(
+    ("elements", "side", "source"),
+    [
+        ({"ImageLaterality": "L", "Laterality": "R"}, "L", "image"),
+        ({"Laterality": "R", "SeriesDescription": "left hand"}, "R", "series"),
+        ({"SeriesDescription": "Hand links PA"}, "L", "text"),
+        ({"SeriesDescription": "left and right"}, "", ""),
+        ({"SeriesDescription": "bright leftover"}, "", ""),
+    ],
+)
+def test_laterality_comes_with_its_source(
+    write_dicom: Any, ramp: NDArray[np.uint16], elements: dict[str, Any], side: str, source: str
+) -> None:
+    [film] = read_dicom(write_dicom(ramp, **elements), LIMITS)
+    assert (film.meta.laterality, film.meta.laterality_source) == (side, source)
+
+
+def test_exposure_age_and_intent(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    path = write_dicom(
+        ramp,
+        KVP="55",
+        XRayTubeCurrent=200,
+        ExposureTime=20,
+        PatientBirthDate="19500101",
+        StudyDate="20200101",
+        PatientSex="F",
+        ViewPosition="PA",
+        PresentationIntentType="FOR PROCESSING",
+    )
+    [film] = read_dicom(path, LIMITS)
+    assert (film.meta.kvp, film.meta.mas, film.meta.age_years) == (55, 4, 70)
+    assert (film.meta.sex, film.meta.view, film.meta.presentation_intent) == ("F", "PA", "FOR PROCESSING")
+
+
+@pytest.mark.parametrize(
+    ("elements", "kind"),
+    [
+        ({}, "real"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "PHANTOM"]}, "phantom"),
+        ({"PatientName": "PHANTOM"}, "phantom"),
+    ],
+)
+def test_phantoms_say_so(
+    write_dicom: Any, ramp: NDArray[np.uint16], elements: dict[str, Any], kind: str
+) -> None:
+    assert read_dicom_header(write_dicom(ramp, **elements), LIMITS).data_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"Modality": "MR"}, "wrong_modality"),
+        ({"Modality": None}, "wrong_modality"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "unsupported"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "unsupported"),
+        ({"BitsAllocated": 32}, "unsupported"),
+        ({"Rows": 9000, "Columns": 9000}, "too_large"),
+        ({"NumberOfFrames": 1_000_000}, "too_large"),
+        ({"Rows": 16}, "too_small"),
+        ({"Rows": None}, "not_an_image"),
+    ],
+)
+def test_what_is_no_film_is_refused_before_decoding(
+    write_dicom: Any, ramp: NDArray[np.uint16], elements: dict[str, Any], reason: str
+) -> None:
+    assert refused(write_dicom(ramp, **elements)) == reason
+
+
+def test_deflated_files_are_never_inflated(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    assert refused(write_dicom(ramp, syntax=DeflatedExplicitVRLittleEndian)) == "unsupported"
+
+
+def test_truncated_pixels_are_unreadable(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    path = write_dicom(ramp)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(Quarantined, match="unreadable"):
+        read_dicom(path, LIMITS)
+
+
+def test_a_claim_of_pixels_costs_no_memory(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    """A few hundred bytes of RLE that claim 30000 x 30000 pixels are refused with a small peak."""
+    path = write_dicom(ramp, syntax="1.2.840.10008.1.2.5", Rows=30000, Columns=30000)
+    code = (
+        "import resource, sys; from pathlib import Path; from storage.dicom import read_dicom\n"
+        "from storage.errors import Quarantined; from storage.radiograph import Limits\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: read_dicom(Path(sys.argv[1]), Limits())\n"
+        "except Quarantined as error: print(error.reason)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.split() == ["too_large", "True"]
+
+
+def test_a_vanished_file(tmp_path: Path) -> None:
+    assert refused(tmp_path / "gone.dcm") == "vanished"
+
+
+def test_content_tells_dicom(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
+    data = write_dicom(ramp).read_bytes()
+    assert looks_like_dicom(data[:512])
+    assert looks_like_dicom(data[132:512]), "without preamble"
+    assert not looks_like_dicom(b"patient, t_score\n" * 20)
+    assert not looks_like_dicom(b"")
+
+
+def test_all_encodings_of_a_real_film_agree(real_data: Path) -> None:
+    """Lossless transfer syntaxes of one film give the same pixels, lossy ones nearly."""
+    folder = real_data / "dicom" / "radiographs"
+    [reference] = read_dicom(folder / "RG3_UNC.dcm", LIMITS)
+    span = 2**reference.bits - 1
+    for path in sorted(folder.glob("RG3_*.dcm")):
+        [film] = read_dicom(path, LIMITS)
+        error = np.abs(film.pixels.astype(int) - reference.pixels).max()
+        lossless = path.stem.split("_")[1] in ("UNC", "RLE", "J2KR", "JLSL", "JPLL")
+        assert error == 0 if lossless else error < 0.25 * span, path.stem
+        assert film.bits == reference.bits
+
+
+def test_odd_files_are_read_or_refused(real_data: Path) -> None:
+    """Nothing but Quarantined comes out of odd files, whatever modality they claim."""
+    limits = Limits(modalities=("CR", "DX", "CT", "MR", "US", "NM", "OT", "SEG", "RTDOSE", ""))
+    outcomes = set()
+    for path in sorted((real_data / "dicom" / "odd").glob("*.dcm")):
+        try:
+            films = read_dicom(path, limits)
+            outcomes.add("read")
+            assert all(film.pixels.ndim == 2 and film.pixels.max() < 2**film.bits for film in films)
+        except Quarantined as error:
+            outcomes.add(error.reason)
+    assert {"read", "unsupported", "not_an_image"} <= outcomes
