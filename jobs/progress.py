@@ -38,16 +38,18 @@ class _LogLines:
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.begun = self.last = time.monotonic()
-        self.first: int | None = None
+        self.first = 0
+        self.counted: int | None = None
 
     def __call__(self, done: int, total: int, note: str) -> None:
         now = time.monotonic()
-        if self.first is None:
-            self.first = done  # what an earlier attempt did is not this attempt's speed
+        if self.counted is None or total != self.counted:
+            # a new count; and what an earlier attempt did is not this attempt's speed
+            self.counted, self.first, self.begun = total, done, now
         if now - self.last < LINE_EVERY_S:
             return
         self.last = now
-        rate = (done - self.first) / (now - self.begun)
+        rate = (done - self.first) / max(now - self.begun, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
         console.print(
             f"  {self.stage}: {done:,} of {total:,} ({rate:.1f}/s{left}) {note}".rstrip(), markup=False

@@ -29,9 +29,13 @@ def augment(
     height: int,
     width: int,
     rng: np.random.Generator,
+    foreign: float,
     mirror: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random view (height, width, C) uint8 of a film prepared at any size, and its masks."""
+    """A random view (height, width, C) uint8 of a film prepared at any size, and its masks.
+
+    Every view is posed anew; the share `foreign` of them also looks as if another machine had made it.
+    """
     matrix = random_pose(channels_HWC.shape[:2], height, width, rng, mirror)
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     value = (int(rng.integers(256)),) * 4
@@ -40,6 +44,8 @@ def augment(
     )
     masks = [cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST) for mask in masks_MHW]
     masks_MHW = np.stack(masks)
+    if rng.random() >= foreign:
+        return view, masks_MHW
     view = random_tone(view, rng)
     if rng.random() < BOX_SHARE:
         cover_boxes(view, rng)

@@ -2,7 +2,8 @@
 
 A left hand is a right hand's mirror image, and telling metacarpal 5 from metacarpal 2 needs the whole hand.
 So films train as one side, told by their masks, and a new film is tried in several poses: the one that the
-network is surest of is read. That costs a few readings at half the resolution and saves most of the training.
+network is surest of is read. That costs a reading more and saves most of the training. (Trying poses at half
+the resolution found the side of 12 of 14 phantoms with a briefly trained network, at the full one of all 14.)
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ def poses(height: int, width: int, mirrored: bool) -> list[np.ndarray]:
 
 def surest(
     candidates: Sequence[np.ndarray], num_upright: int, confidence: Callable[[np.ndarray], float]
-) -> np.ndarray:
-    """The candidate of highest confidence; turned ones are tried only where no upright one is sure."""
+) -> int:
+    """Index of the candidate of highest confidence; turned ones are tried only where no upright one is sure."""
     scores = [confidence(pose) for pose in candidates[:num_upright]]
     if max(scores) < SURE:
         scores += [confidence(pose) for pose in candidates[num_upright:]]
-    return candidates[int(np.argmax(scores))]
+    return int(np.argmax(scores))
 
 
 def region_confidence(probability_CHW: np.ndarray, smallest_px: float) -> float:

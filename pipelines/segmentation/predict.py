@@ -8,14 +8,14 @@ reading counts wherever it reaches. Both are averaged over all samples with the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.segmentation.experts import mean_probability
@@ -43,6 +43,18 @@ class Prediction:
     placement: Placement
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One pass of the network over a film."""
+
+    matrix: np.ndarray
+    """2x3, takes the film to the grid of this reading."""
+    probability: np.ndarray
+    """CHW float32 on that grid."""
+    expert_weights: np.ndarray
+    """K float32."""
+
+
 class Segmenter:
     """A trained segmenter, ready to read films; the same film always gives the same bits."""
 
@@ -62,78 +74,74 @@ class Segmenter:
 
     def predict(self, pixels: np.ndarray, bits: int) -> Prediction:
         """Read one film: HxW uint8 or uint16 with `bits` significant bits, brighter = more attenuation."""
-        settings = self.settings
-        size = settings.grid_height, settings.grid_width
+        size = self.settings.grid_height, self.settings.grid_width
         placement = place(pixels.shape[0], pixels.shape[1], *size)
-        pose = self._pose(pixels, bits, placement)
-        to_grid = compose(pose, placement.matrix)
-        probability, weights = self._read(pixels, bits, to_grid)
-        readings = [(to_grid, probability, np.ones(size, np.float32))]
-        if settings.second_pass:
-            found = clean(probability.argmax(0).astype(np.uint8), len(settings.regions))
-            frame = upright_frame(found, settings.frame_classes, *size)
+        readings = [self._surest_reading(pixels, bits, placement)]
+        if self.settings.second_pass:
+            found = clean(readings[0].probability.argmax(0).astype(np.uint8), len(self.settings.regions))
+            frame = upright_frame(found, self.settings.frame_classes, *size)
             if frame is not None:
-                to_frame = compose(frame, to_grid)
-                second, weights = self._read(pixels, bits, to_frame)
-                readings.append((to_frame, second, feather(*size)))
-                share = warp_linear(feather(*size), frame, *size)
-                probability = np.stack(
-                    [
-                        merge(first, warp_linear(other, frame, *size), share)
-                        for first, other in zip(probability, second, strict=True)
-                    ]
-                )
-        probability = np.stack([warp_linear(plane, pose, *size, extend=True) for plane in probability])
-        label_map = clean(film_classes(readings, pixels.shape[0], pixels.shape[1]), len(settings.regions))
+                readings.append(self._read(pixels, bits, compose(frame, readings[0].matrix)))
+        label_map = clean(
+            film_classes(readings, pixels.shape[0], pixels.shape[1]), len(self.settings.regions)
+        )
+        from_grid = cv2.invertAffineTransform(placement.matrix)
+        probability = np.stack(list(blended(readings, from_grid, *size)))
         return Prediction(
             label_map=label_map,
             grid_label_map=warp_mask(label_map, placement.matrix, *size),
             probability=probability,
             entropy=-(probability * np.log(np.maximum(probability, 1e-12))).sum(0),
-            expert_weights=weights,
+            expert_weights=readings[-1].expert_weights,
             placement=placement,
         )
 
-    def _pose(self, pixels: np.ndarray, bits: int, placement: Placement) -> np.ndarray:
-        """How the film is best turned and mirrored on the grid, tried at half the resolution."""
-        height, width = self.settings.grid_height, self.settings.grid_width
+    def _surest_reading(self, pixels: np.ndarray, bits: int, placement: Placement) -> Reading:
+        """The reading of the whole film, turned and mirrored as the network is surest of it."""
+        size = self.settings.grid_height, self.settings.grid_width
         sides = 2 if self.settings.side_regions else 1
+        candidates = poses(*size, mirrored=sides == 2)
+        readings: list[Reading] = []
 
         def confidence(pose: np.ndarray) -> float:
-            probability, _ = self._read(pixels, bits, compose(pose, placement.matrix), shrink=2)
-            return region_confidence(probability, SMALLEST_SHARE * probability[0].size)
+            readings.append(self._read(pixels, bits, compose(pose, placement.matrix)))
+            return region_confidence(readings[-1].probability, SMALLEST_SHARE * size[0] * size[1])
 
-        return surest(poses(height, width, mirrored=sides == 2), sides, confidence)
+        return readings[surest(candidates, sides, confidence)]
 
     @torch.inference_mode()
-    def _read(
-        self, pixels: np.ndarray, bits: int, matrix: np.ndarray, shrink: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean probability CHW and expert weights of the film seen through `matrix`; shrink: of the grid."""
+    def _read(self, pixels: np.ndarray, bits: int, matrix: np.ndarray) -> Reading:
+        """What the network says of the film seen through `matrix`."""
         channels = prepare(pixels, bits, matrix, self.settings.grid_height, self.settings.grid_width)
-        image_BCHW = F.avg_pool2d(standardise(channels[None]).to(self._device), shrink)
+        image_BCHW = standardise(channels[None]).to(self._device)
         with autocast(self._device, bf16=True):
             output = self._model(image_BCHW, self._model.fixed_noise(1))
         probability_CHW = mean_probability(output)[0]
-        return probability_CHW.cpu().numpy(), output.log_pi_BK[0].exp().cpu().numpy()
+        return Reading(matrix, probability_CHW.cpu().numpy(), output.log_pi_BK[0].exp().cpu().numpy())
 
 
-def film_classes(
-    readings: list[tuple[np.ndarray, np.ndarray, np.ndarray]], height: int, width: int
-) -> np.ndarray:
-    """Most probable class per film pixel (HW uint8), class by class so that memory stays flat for any film.
-
-    readings: (film to grid 2x3, probability CHW, share HW of this reading over those before it).
-    """
-    shares = [warp_linear(share, matrix, height, width) for matrix, _, share in readings[1:]]
+def film_classes(readings: list[Reading], height: int, width: int) -> np.ndarray:
+    """Most probable class per film pixel (HW uint8), class by class so that memory stays flat for any film."""
     best = np.full((height, width), -math.inf, np.float32)
     classes = np.zeros((height, width), np.uint8)
-    for index in range(len(readings[0][1])):
-        matrix, probability, _ = readings[0]
-        value = warp_linear(probability[index], matrix, height, width, extend=True)
-        for (matrix, probability, _), share in zip(readings[1:], shares, strict=True):
-            value = merge(value, warp_linear(probability[index], matrix, height, width), share)
+    for index, value in enumerate(blended(readings, np.eye(2, 3), height, width)):
         better = value > best
         best[better] = value[better]
         classes[better] = index
     return classes
+
+
+def blended(readings: list[Reading], to_film: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:
+    """Probability of one class after the other on a grid that `to_film` takes to the film: HW float32.
+
+    The first reading counts everywhere, a later one wherever it reaches, fading in from its border.
+    """
+    first, *later = readings
+    share = feather(*first.probability.shape[1:])
+    views = [compose(reading.matrix, to_film) for reading in readings]
+    shares = [warp_linear(share, view, height, width) for view in views[1:]]
+    for index, plane in enumerate(first.probability):
+        value = warp_linear(plane, views[0], height, width, extend=True)
+        for reading, view, share in zip(later, views[1:], shares, strict=True):
+            value = merge(value, warp_linear(reading.probability[index], view, height, width), share)
+        yield value

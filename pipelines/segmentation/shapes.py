@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 
 SMALLEST_SHARE = 3e-4  # of the map's pixels; a smaller region counts as missing
-FRAME_RADII = 7.0  # height of the second reading in root-mean-square radii of the frame regions
+FRAME_RADII = (
+    8.5  # height of the second reading in root-mean-square radii of the frame regions, as films have it
+)
+UPRIGHT_DEG = 25.0  # a hand less tilted than this isn't turned: training has seen such tilts
 FEATHER_SHARE = 0.06  # of the frame's side, over which the second reading fades in
 
 
@@ -50,6 +53,8 @@ def upright_frame(
     others = np.argwhere((label_map > 0) & ~framed)[:, ::-1]
     up = centre - others.mean(0) if len(others) else np.array([0.0, -1.0])
     turn = math.atan2(up[0], -up[1])  # clockwise angle of the hand, undone by the frame
+    if abs(turn) < math.radians(UPRIGHT_DEG):
+        turn = 0.0
     scale = max(1.0, height / (FRAME_RADII * radius))
     linear = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     offset = np.array([(width - 1) / 2, (height - 1) / 2]) - linear @ centre

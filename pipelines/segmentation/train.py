@@ -102,19 +102,26 @@ class SegmenterLearner:
         self, indices_N: NDArray[np.int64], weights_N: NDArray[np.float32], epoch: int
     ) -> dict[str, Tensor]:
         """Random views: image, masks (padded with weight 0 to the same number), beta, weights, phase."""
-        height, width = self._config.grid_height, self._config.grid_width
+        config = self._config
+        height, width = config.grid_height, config.grid_width
         views, masks = [], np.zeros((len(indices_N), self._max_masks, height, width), np.uint8)
         beta = np.zeros((len(indices_N), self._max_masks), np.float32)
         for row, index in enumerate(indices_N):
             film = self._films[index]
-            rng = np.random.default_rng([self._config.seed, _VIEWS, epoch, int(index)])
+            rng = np.random.default_rng([config.seed, _VIEWS, epoch, int(index)])
             view, view_masks = augment(
-                film.channels_HWC, film.masks_MHW, height, width, rng, mirror=not self._config.side_regions
+                film.channels_HWC,
+                film.masks_MHW,
+                height,
+                width,
+                rng,
+                config.foreign_views,
+                not config.side_regions,
             )
             views.append(view)
             masks[row, : len(view_masks)] = view_masks
             beta[row, : len(view_masks)] = film.beta_M
-        phase = np.random.default_rng([self._config.seed, _VIEWS, epoch, int(indices_N[0])]).integers(PHASES)
+        phase = np.random.default_rng([config.seed, _VIEWS, epoch, int(indices_N[0])]).integers(PHASES)
         return {
             "image": standardise(np.stack(views)),
             "masks": torch.from_numpy(masks),

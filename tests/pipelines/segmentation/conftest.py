@@ -23,14 +23,18 @@ from storage.tables import empty
 StoreMaker = Callable[..., Store]
 
 
-def toy_film(seed: int, height: int = 80, width: int = 64) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """A 12-bit film and its label maps: truth, two careful annotators and a generous one."""
+def toy_film(
+    seed: int, foot: bool = False, height: int = 80, width: int = 64
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A 12-bit film and its label maps; foot: a third region, a bar below the disc."""
     rng = np.random.default_rng(seed)
     truth = np.zeros((height, width), np.uint8)
     centre = int(rng.integers(15, 25)), int(rng.integers(30, 50))
     cv2.circle(truth, centre, int(rng.integers(8, 12)), 1, -1)
     x, y = int(rng.integers(38, 48)), int(rng.integers(15, 25))
     cv2.rectangle(truth, (x, y), (x + 9, y + 40), 2, -1)
+    if foot:
+        cv2.rectangle(truth, (10, 68), (28, 74), 3, -1)
     film = rng.normal(600, 60, truth.shape) + 1500 * (truth > 0)
     generous = cv2.dilate(truth, np.ones((3, 3), np.uint8))
     masks = {"truth": truth, "a0": truth, "a1": truth.copy(), "a2": generous}
@@ -44,7 +48,11 @@ def rows(schema: Any, values: list[dict[str, Any]]) -> pd.DataFrame:
 @pytest.fixture
 def make_store(tmp_path: Path) -> StoreMaker:
     def make(
-        num_films: int = 6, annotators: int = 3, outcomes: tuple[str, ...] = (), name: str = "store"
+        num_films: int = 6,
+        annotators: int = 3,
+        outcomes: tuple[str, ...] = (),
+        name: str = "store",
+        foot: bool = False,
     ) -> Store:
         store = Store.create(tmp_path / name, "key1")
         films, masks = [], []
@@ -53,7 +61,7 @@ def make_store(tmp_path: Path) -> StoreMaker:
             ShardWriter(store.root / "shards" / "annotations-000000-0.tar") as mask_writer,
         ):
             for number in range(num_films):
-                key, (pixels, maps) = f"k{number:03d}", toy_film(number)
+                key, (pixels, maps) = f"k{number:03d}", toy_film(number, foot)
                 place = asdict(film_writer.add(f"{key}.image.png", encode_png(pixels)))
                 films.append(
                     {"key": key, "subject": f"s{number:03d}", "bits": 12, "codec": "png", **place}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,10 +18,12 @@ def film() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_same_generator_gives_the_same_view() -> None:
-    views = [augment(*film(), 80, 64, np.random.default_rng([1, 2, 3]), mirror=True) for _ in range(2)]
+    views = [
+        augment(*film(), 80, 64, np.random.default_rng([1, 2, 3]), foreign=1.0, mirror=True) for _ in range(2)
+    ]
     for first, second in zip(*views, strict=True):
         np.testing.assert_array_equal(first, second)
-    other, _ = augment(*film(), 80, 64, np.random.default_rng([1, 2, 4]), mirror=True)
+    other, _ = augment(*film(), 80, 64, np.random.default_rng([1, 2, 4]), foreign=1.0, mirror=True)
     assert not np.array_equal(views[0][0], other)
     assert other.shape == (80, 64, 2) and other.dtype == np.uint8
 
@@ -28,12 +31,20 @@ def test_the_same_generator_gives_the_same_view() -> None:
 def test_image_and_masks_move_together() -> None:
     contrasts = []
     for seed in range(30):
-        view, masks = augment(*film(), 80, 64, np.random.default_rng(seed), mirror=True)
+        view, masks = augment(*film(), 80, 64, np.random.default_rng(seed), foreign=1.0, mirror=True)
         inside = masks[0] == 1
         assert np.array_equal(masks[0], masks[1]) and set(np.unique(masks)) <= {0, 1}
         if inside.sum() > 200:
             contrasts.append(abs(view[inside, 0].mean() - np.median(view[~inside, 0])))
     assert len(contrasts) > 20 and np.median(contrasts) > 60
+
+
+def test_a_view_that_is_not_foreign_keeps_the_films_gray_values() -> None:
+    channels, masks = film()
+    for seed in range(10):
+        view, moved = augment(channels, masks, 80, 64, np.random.default_rng(seed), foreign=0.0, mirror=True)
+        inside = cv2.erode(moved[0], np.ones((3, 3), np.uint8)) > 0
+        assert (view[inside] == 230).all()
 
 
 @pytest.mark.parametrize("mirror", [True, False])
