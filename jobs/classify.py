@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, model_fingerprint, record_settings, segmentation_id
+from jobs.folders import existing, held, model_fingerprint, segmentation_id, segmented_by
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 
@@ -15,17 +15,16 @@ def main(settings: Settings) -> int:
     """`radmill classify store=DIR out=DIR`; the encoder is OUT/pretrain."""
     store, out = existing(str(settings.store), "store"), Path(str(settings.out))
     with held("classify", out, store):
-        record_settings("classify", out, settings)
-        classify(Flow(out, settings), store, existing(str(out / "train-segmenter"), "segmenter"))
+        classify(Flow(out, settings), store)
     return 0
 
 
-def classify(flow: Flow, store_root: Path, segmenter: Path) -> StageFolder:
+def classify(flow: Flow, store_root: Path) -> StageFolder:
     """OUT/classify/: regions.parquet, subjects.parquet and the finished model; or embeddings.parquet alone."""
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
-    encoder, model_id = flow.out / "pretrain", segmentation_id(flow.out)
+    encoder, model_id, segmenter = flow.out / "pretrain", segmentation_id(flow.out), segmented_by(flow.out)
 
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.classification.embed import embed

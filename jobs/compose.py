@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
@@ -13,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from jobs.config import Settings
-from jobs.registry import Job
+from jobs.registry import PATHS, Job
 from storage.errors import ConfigError
 
 
@@ -57,7 +58,7 @@ def _compose(job: Job, words: Sequence[str]) -> DictConfig:
 
 def _qualified(job: Job, word: str) -> str:
     """`batch_size=4` of the job `pretrain` is `pretraining.batch_size=4`; an unknown key is refused here."""
-    key, equals, _ = word.partition("=")
+    key, equals, value = word.partition("=")
     if not equals or not key:
         raise ConfigError(f"{word!r} is not key=value; e.g. {job.example}")
     head, _, rest = key.lstrip("+~").partition(".")
@@ -66,10 +67,22 @@ def _qualified(job: Job, word: str) -> str:
             _check_known(
                 job, rest.split(".")[0], names := _section_keys(head), [f"{head}.{n}" for n in names]
             )
-        return word
+        return f"{key}={_quoted(key, value)}"
     short = _section_keys(job.section) if job.section else []
     _check_known(job, head, short, [*job.keys, *short])
-    return f"{job.section}.{word}"
+    return f"{job.section}.{key}={_quoted(f'{job.section}.{key}', value)}"
+
+
+def _quoted(key: str, value: str) -> str:
+    """Text as Hydra's grammar wants it: a path may hold spaces, commas and brackets without the user quoting them."""
+    head, _, rest = key.partition(".")
+    owner = Settings.__dataclass_fields__[head]
+    if rest:
+        owner = owner.default_factory.__dataclass_fields__.get(rest)  # type: ignore
+    if owner is None or owner.type not in ("str", "str | None") or value in ("", "null") or value[0] in "'\"":
+        return value
+    text = str(Path(value).expanduser()) if head in PATHS or rest == "key_file" else value
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def _section_keys(section: str) -> list[str]:

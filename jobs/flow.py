@@ -9,15 +9,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from jobs.config import Settings
 from jobs.measure import Measured
 from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
+from storage.atomic import write_text
+from storage.errors import ConfigError, InputError
 
 # A stage's work: gets its folder and a listener, returns the one line that sums it up.
 Action = Callable[[Path, Progress], str]
 
+_OPERATIONAL = ("loader_workers", "checkpoint_every_steps", "timeout_s", "memory_gb")
 _VERSIONS = ("radmill", "numpy", "torch", "timm", "POT", "scikit-learn", "zarr", "pydicom")
 
 
@@ -45,10 +50,11 @@ class Flow:
             inputs: name to fingerprint of everything read.
             intact: whether what the stage wrote outside its own folder (into the store) is still there.
         """
-        config = {section: asdict(getattr(self.settings, section)) for section in ("study", *sections)}
+        config = {section: _deciding(getattr(self.settings, section)) for section in ("study", *sections)}
         folder = StageFolder(
             self.out / name, {"config": config, "inputs": dict(inputs), "version": version("radmill")}
         )
+        folder.recall()
         if not self.settings.fresh and folder.finished() and intact():
             _say(f"{name:16} skipped, nothing changed: {folder.summary()}")
             return folder
@@ -58,12 +64,22 @@ class Flow:
             )
         folder.begin(self.settings.fresh)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        with Measured() as measured, shown(name) as progress:
-            summary = action(folder.path, progress)
+        write_text(folder.path / "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        try:
+            with Measured() as measured, shown(name) as progress:
+                summary = action(folder.path, progress)
+        except (ConfigError, InputError):
+            folder.restore()  # a mistyped value must not cost what was finished before
+            raise
         self.total_s += measured.seconds
         folder.finish(summary, _provenance(name, started, measured, config))
         _say(f"{name:16} {measured.seconds:6.1f} s  {measured.peak_mb / 1024:4.1f} GB  {summary}")
         return folder
+
+
+def _deciding(section: object) -> dict[str, object]:
+    """A room's settings without those that change how it works but not what comes out."""
+    return {key: value for key, value in asdict(section).items() if key not in _OPERATIONAL}  # type: ignore[call-overload]
 
 
 def _say(line: str) -> None:

@@ -66,14 +66,23 @@ def model_fingerprint(folder: Path) -> str:
 
 
 def segmentation_id(out: Path) -> str:
-    """Which segmentation of the store this run uses.
+    """Which segmentation of the store this run uses; InputError as `segmented_by`."""
+    return _segmentation(out)["model_id"]
+
+
+def segmented_by(out: Path) -> Path:
+    """The segmenter's folder that this run's stage segment used.
 
     Raises:
         InputError: the stage segment has not finished here.
     """
+    return existing(_segmentation(out)["model"], "segmenter")
+
+
+def _segmentation(out: Path) -> dict[str, str]:
     record = out / "segment" / "segmentation.json"
     if not record.is_file():
         raise InputError(
             f"{out} has no finished stage 'segment'; run radmill segment store=DIR out={out} first."
         )
-    return str(json.loads(record.read_text())["model_id"])
+    return dict(json.loads(record.read_text()))

@@ -31,7 +31,7 @@ def overview() -> str:
             *lines,
             "",
             "radmill JOB --help shows a job's keys; --cfg job --resolve every value; --completion bash tab completion.",
-            "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 done with inputs left out, 75 stopped early.",
+            "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 inputs left out, 75 stopped early, 130 interrupted.",
         ]
     )
 

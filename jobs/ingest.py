@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
 
 from cluster.local import num_processes
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import existing, held
+from jobs.listing import listing
 from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
+from storage.atomic import write_json
 
 QUARANTINED = 3
 
@@ -39,28 +41,21 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
     }
 
     def action(folder: Path, progress: Progress) -> str:
-        return _ingest(settings, store, progress)
+        summary = _ingest(settings, store, progress, out=flow.out)
+        write_json(folder / "store.json", {"fingerprint": Store.open(store).fingerprint()})
+        return summary
 
     def intact() -> bool:
-        return (store / "CURRENT").is_file() and Store.open(store).generation is not None
+        """The store still holds what this stage put there, and nobody else's ingest."""
+        made = json.loads((flow.out / "ingest" / "store.json").read_text())
+        return (store / "CURRENT").is_file() and bool(Store.open(store).fingerprint() == made["fingerprint"])
 
-    inputs = {"raw": listing(raw), **{key: listing(path) for key, path in named.items()}}
+    skip = (store, flow.out, *named.values())
+    inputs = {"raw": listing(raw, skip), **{key: listing(path) for key, path in named.items()}}
     return flow.stage("ingest", sections=("ingest",), inputs=inputs, action=action, intact=intact)
 
 
-def listing(path: Path) -> str:
-    """Fingerprint of a file or folder by names, sizes and times: tells whether it is worth looking again."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        stat = file.stat()
-        digest.update(
-            f"{file.relative_to(path)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode(errors="surrogateescape")
-        )
-    return digest.hexdigest()[:16]
-
-
-def _ingest(settings: Settings, store: Path, progress: Progress) -> str:
+def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | None = None) -> str:
     from pipelines.ingest.run import ingest as run_ingest
 
     summary = run_ingest(
@@ -71,6 +66,7 @@ def _ingest(settings: Settings, store: Path, progress: Progress) -> str:
         outcomes=Path(settings.outcomes) if settings.outcomes else None,
         annotations=Path(settings.annotations) if settings.annotations else None,
         processes=num_processes(settings.cluster),
+        skip=(out,) if out else (),
         progress=progress,
     )
     return str(summary)

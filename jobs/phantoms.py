@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from cluster.local import num_processes
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held
+from jobs.listing import listing
 from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
+from storage.atomic import write_json
 
 
 def main(settings: Settings) -> int:
@@ -31,6 +34,15 @@ def phantoms(flow: Flow) -> StageFolder:
         from pipelines.phantoms.cohort import write_cohort
 
         settings = flow.settings
-        return str(write_cohort(folder, settings.phantoms, num_processes(settings.cluster), progress))
+        summary = write_cohort(folder, settings.phantoms, num_processes(settings.cluster), progress)
+        write_json(folder / "films.json", {"listing": films(folder)})
+        return str(summary)
 
-    return flow.stage("phantoms", sections=("phantoms",), inputs={}, action=action)
+    def films(folder: Path) -> str:
+        return f"{listing(folder / 'films')} {listing(folder / 'annotations')}"
+
+    def intact() -> bool:
+        folder = flow.out / "phantoms"
+        return bool(json.loads((folder / "films.json").read_text())["listing"] == films(folder))
+
+    return flow.stage("phantoms", sections=("phantoms",), inputs={}, action=action, intact=intact)

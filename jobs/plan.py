@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.folders import existing
+from jobs.listing import files_below
 from jobs.registry import JOBS, Job
 
 EXPECTED_AUC = 0.8
@@ -21,12 +22,18 @@ def plan(words: Sequence[str]) -> int:
     """
     from jobs.__main__ import split_job
     from jobs.compose import settings_for
+    from jobs.stages import check_segmenter
     from storage.errors import ConfigError
 
+    if words and words[-1] in ("-h", "--help"):
+        print("radmill plan JOB key=value ...: the job's own words; says what it would do, writes nothing.")
+        return 0
     if not words:
         raise ConfigError("radmill plan needs a job; e.g. radmill plan run raw=DIR store=DIR out=DIR")
     name, rest = split_job(words)
     settings = settings_for(JOBS[name], rest)
+    if name == "run":
+        check_segmenter(settings)
     print(f"radmill {name} would do the following; nothing is written.")
     print("\n".join(f"  {line}" for line in _lines(JOBS[name], settings)))
     return 0
@@ -68,32 +75,37 @@ def _phantom_lines(settings: Settings) -> list[str]:
 
 def _raw_lines(settings: Settings) -> list[str]:
     raw = existing(str(settings.raw), "raw")
-    sizes = [path.stat().st_size for path in raw.rglob("*") if path.is_file()]
+    sizes = [size for file in files_below(raw) if (size := _size(file)) is not None]
     shards = math.ceil(len(sizes) / settings.ingest.films_per_shard)
     return [f"ingest: {len(sizes):,} files, {sum(sizes) / 2**20:,.0f} MB, about {shards:,} shards"]
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:  # ingest will say so in a row; here its name must not show
+        return None
 
 
 def _store_lines(root: Path) -> list[str]:
     from storage.manifest import Store
 
     store = Store.open(root)
-    subjects = store.manifest["subject"].nunique()
-    return [
-        f"store: {len(store.manifest):,} films of {subjects:,} subjects, {len(store.outcomes):,} with outcome"
-    ]
+    films, subjects, labelled = store.manifest["key"], store.manifest["subject"], store.outcomes["subject"]
+    counts = f"{len(films):,} films of {subjects.nunique():,} subjects, {labelled.nunique():,} with outcome"
+    return [f"store: {counts}"]
 
 
 def _outcome_lines(settings: Settings) -> list[str]:
     """Counts from the sheet alone; matching it with the films is ingest's work."""
     from pipelines.ingest.rule import parse_rule
-
     from pipelines.ingest.sheet import number, read_sheet
 
     sheet = read_sheet(existing(str(settings.outcomes), "outcomes"), "outcomes")
     column = settings.study.outcome_column.casefold()
     sheet.require(column)
     rule = parse_rule(settings.study.outcome_rule)
-    values = [value for row in sheet.rows if not math.isnan(value := number(row[column]))]
+    values = [value for row in sheet.rows if not math.isnan(value := number(row.get(column, "")))]
     positives = sum(map(rule.outcome, values))
     return [f"outcomes: {len(values):,} rows, {positives:,} positive", _precision(len(values), positives)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, model_fingerprint, record_settings
+from jobs.folders import existing, held, model_fingerprint
 from pipelines.progress import Progress
 
 
@@ -29,7 +29,6 @@ def over_new_films(job: str, settings: Settings) -> int:
         return apply(model, store, folder, settings.study, settings.population, progress)
 
     with held(job, out, store_root):
-        record_settings(job, out, settings)
         inputs = {
             "store": store.fingerprint(),
             "model": model_fingerprint(model),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, record_settings, segmentation_id
+from jobs.folders import existing, held, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.session import local_session
 from pipelines.progress import Progress
@@ -16,7 +16,6 @@ def main(settings: Settings) -> int:
     """`radmill pretrain store=DIR out=DIR method=simclr`."""
     store, out = existing(str(settings.store), "store"), Path(str(settings.out))
     with held("pretrain", out, store):
-        record_settings("pretrain", out, settings)
         pretrain(Flow(out, settings), store)
     return 0
 
@@ -37,7 +36,9 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
             metrics = train(
                 store, segmentation, folder, settings.pretraining, settings.study, session, progress
             )
-        return ", ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items()))
+        if not metrics:
+            return "an encoder as it was initialised, a control"
+        return f"{metrics['crops']:,.0f} crops, {metrics['steps']:,.0f} steps, loss {metrics['loss']:.3f}"
 
     inputs = {"store": store.fingerprint(), "segmentation": model_id}
     return flow.stage("pretrain", sections=("pretraining",), inputs=inputs, action=action)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMMON = ("study", "cluster", "fresh")
+PATHS = ("raw", "outcomes", "annotations", "store", "out", "model", "segmenter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ _ALL = (
         required=("raw", "store", "out"),
         optional=("outcomes", "annotations", "segmenter", "population"),
         sections=("ingest", *_LEARNING),
-        example="radmill run study=hand raw=DIR outcomes=FILE store=DIR out=DIR",
+        example="radmill run study=hand raw=DIR outcomes=FILE annotations=DIR store=DIR out=DIR",
     ),
     Job(
         name="phantoms",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, record_settings
+from jobs.folders import existing, held
 from jobs.progress import console
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
@@ -16,7 +16,6 @@ def main(settings: Settings) -> int:
     """`radmill report store=DIR out=DIR`."""
     store, out = existing(str(settings.store), "store"), existing(str(settings.out), "out")
     with held("report", out):
-        record_settings("report", out, settings)
         report(Flow(out, settings), store)
     console.print(f"Report: {out / 'report' / 'report.html'}", markup=False)
     return 0
@@ -49,6 +48,7 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
     ]
     inputs = {
         "store": store.fingerprint(),
+        "population": settings.population,
         **{name: StageFolder(flow.out / name, {}).fingerprint() for name in stages},
     }
     return flow.stage("report", sections=("reporting",), inputs=inputs, action=action)

@@ -9,12 +9,13 @@ from jobs.flow import Flow
 from jobs.folders import existing, held, record_settings
 from jobs.ingest import left_out_code
 from jobs.owner import claim
-from jobs.stages import run_stages
+from jobs.stages import check_segmenter, run_stages
 
 
 def main(settings: Settings) -> int:
     """`radmill run study=hand raw=DIR store=DIR out=DIR [outcomes=FILE] [annotations=DIR | segmenter=DIR]`."""
     raw, store, out = existing(str(settings.raw), "raw"), Path(str(settings.store)), Path(str(settings.out))
+    check_segmenter(settings)
     with held("run", out, store):
         identity = {
             "job": "run",

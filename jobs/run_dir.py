@@ -12,6 +12,7 @@ from pathlib import Path
 from storage.atomic import write_json
 
 FORMAT = 1
+_BEGUN = "asked.json"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class StageFolder:
 
     @property
     def _begun(self) -> Path:
-        return self.path / "asked.json"
+        return self.path / _BEGUN
 
     @property
     def _done(self) -> Path:
@@ -32,7 +33,7 @@ class StageFolder:
     def finished(self) -> bool:
         """True if the stage ended with the same question and its outputs are all there, byte for byte."""
         done = _load(self._done)
-        if done is None or _flat(done["asked"]) != _flat(self.asked):
+        if done is None or not _same(done["asked"], self.asked):
             return False
         return all(_sha256(self.path / name) == digest for name, digest in done["outputs"].items())
 
@@ -53,14 +54,36 @@ class StageFolder:
             if old.get(key) != new.get(key)
         ]
 
+    @property
+    def _previous(self) -> Path:
+        return self.path.parent / ".previous" / self.path.name
+
+    def recall(self) -> None:
+        """Take back what answered this very question before another one was tried and did not end."""
+        if self._previous.is_dir() and _same(_load(self._previous / _BEGUN), self.asked):
+            self.restore()
+
     def begin(self, fresh: bool) -> None:
-        """Keep an unfinished attempt at the same question, to be resumed; remove anything else."""
-        same = _load(self._begun)
-        if fresh or same is None or _flat(same) != _flat(self.asked):
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Keep an unfinished attempt at the same question, to be resumed; set anything else aside until `finish`."""
+        if fresh or not _same(_load(self._begun), self.asked):
+            self._set_aside()
         self.path.mkdir(parents=True, exist_ok=True)
         self._done.unlink(missing_ok=True)
         write_json(self._begun, dict(self.asked))
+
+    def restore(self) -> None:
+        """Put back what `begin` set aside, if anything."""
+        if self._previous.is_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._previous.rename(self.path)
+
+    def _set_aside(self) -> None:
+        """A finished stage is worth keeping until another has taken its place; an unfinished one is not."""
+        if self._done.is_file():
+            shutil.rmtree(self._previous, ignore_errors=True)
+            self._previous.parent.mkdir(exist_ok=True)
+            self.path.rename(self._previous)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self, summary: str, provenance: Mapping[str, object]) -> None:
         """Write provenance.json, then DONE.json last: outputs are the stage's files at this moment."""
@@ -69,6 +92,7 @@ class StageFolder:
         write_json(
             self._done, {"format": FORMAT, "asked": self.asked, "outputs": outputs, "summary": summary}
         )
+        shutil.rmtree(self._previous, ignore_errors=True)
 
     def fingerprint(self) -> str:
         """Identifies what the stage wrote, for the stages that read it."""
@@ -78,7 +102,7 @@ class StageFolder:
 
     def _outputs(self) -> list[Path]:
         """Files that later stages read; logs and checkpoints may grow or go."""
-        kept = (".parquet", ".safetensors", ".json", ".html", ".svg", ".md")
+        kept = (".csv", ".parquet", ".safetensors", ".json", ".html", ".svg", ".md")
         ours = {self._begun, self._done, self.path / "provenance.json"}
         files = [p for p in self.path.rglob("*") if p.is_file() and p.suffix in kept and p not in ours]
         return [p for p in files if "checkpoints" not in p.parts]
@@ -86,6 +110,10 @@ class StageFolder:
 
 def _load(path: Path) -> dict[str, dict[str, object]] | None:
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _same(first: object, second: object) -> bool:
+    return first is not None and _flat(first) == _flat(second)
 
 
 def _flat(tree: object, prefix: str = "") -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, model_fingerprint, record_settings, segmentation_id
+from jobs.folders import existing, held, model_fingerprint, segmentation_id
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 from storage.atomic import write_json
@@ -17,7 +17,6 @@ def main(settings: Settings) -> int:
     store, out = existing(str(settings.store), "store"), Path(str(settings.out))
     model = existing(settings.model or str(out / "train-segmenter"), "model")
     with held("segment", out, store):
-        record_settings("segment", out, settings)
         segment(Flow(out, settings), store, model)
     return 0
 
@@ -33,7 +32,8 @@ def segment(flow: Flow, store_root: Path, model: Path) -> StageFolder:
         from pipelines.segmentation.stored import open_segmentation
 
         path = segment_store(store, model, settings.study, settings.segmentation, progress)
-        write_json(folder / "segmentation.json", {"model_id": path.name})
+        record = {"model_id": path.name, "model": str(model.resolve())}
+        write_json(folder / "segmentation.json", record)
         regions = open_segmentation(store_root, path.name).regions
         return f"{regions['key'].nunique():,} films, {regions['found'].sum():,} of {len(regions):,} regions found"
 

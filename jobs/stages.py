@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobs.classify import classify
+from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing
+from jobs.folders import existing, model_fingerprint
 from jobs.ingest import ingest
 from jobs.pretrain import pretrain
 from jobs.progress import console
@@ -21,18 +22,22 @@ HOW_TO_GET_A_SEGMENTER = (
 )
 
 
+def check_segmenter(settings: Settings) -> None:
+    """Raise ConfigError or InputError where the bones could not be found, before anything is made."""
+    if settings.segmenter is not None:
+        model_fingerprint(existing(settings.segmenter, "segmenter"))
+    elif settings.annotations is None:
+        raise ConfigError(HOW_TO_GET_A_SEGMENTER)
+
+
 def run_stages(flow: Flow, store: Path) -> Path:
     """Run every stage in order and return the report's path."""
     settings = flow.settings
-    if settings.segmenter is None and settings.annotations is None:
-        raise ConfigError(HOW_TO_GET_A_SEGMENTER)
-    if settings.segmenter is not None:
-        existing(settings.segmenter, "segmenter")
     ingest(flow, store)
     segmenter = Path(settings.segmenter) if settings.segmenter else train_segmenter(flow, store).path
     segment(flow, store, segmenter)
     pretrain(flow, store)
-    classify(flow, store, segmenter)
+    classify(flow, store)
     page = report(flow, store).path / "report.html"
     console.print(f"Report: {page} ({flow.total_s:.0f} s in all)", markup=False)
     return page

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, record_settings
+from jobs.folders import existing, held
 from jobs.run_dir import StageFolder
 from jobs.session import local_session
 from pipelines.progress import Progress
@@ -16,7 +16,6 @@ def main(settings: Settings) -> int:
     """`radmill train-segmenter store=DIR out=DIR`."""
     store, out = existing(str(settings.store), "store"), Path(str(settings.out))
     with held("train-segmenter", out):
-        record_settings("train-segmenter", out, settings)
         train_segmenter(Flow(out, settings), store)
     return 0
 

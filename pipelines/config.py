@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from storage.errors import ConfigError, check_at_least, check_one_of
+from storage.errors import ConfigError, check_at_least
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,7 +34,8 @@ class StudyConfig:
             raise ConfigError("study.regions must name at least one region, but is empty.")
         if len(set(self.regions)) != len(self.regions):
             raise ConfigError(f"study.regions must be distinct, but is {self.regions}.")
-        check_one_of("study.unit", self.unit, ("subject", "exam", "film"))
+        if self.unit != "subject":
+            raise ConfigError(f"study.unit must be subject, the only unit there is, but is {self.unit}.")
         check_at_least("study.minimum_age_years", self.minimum_age_years, 0)
 
     @property

@@ -92,15 +92,16 @@ def _create(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        text = secrets.token_hex(_BYTES) + "\n"
+        _write_new(temporary, text)
         try:
             # link, unlike rename, never replaces a secret that another run made in the meantime
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            pass
+        except OSError:  # a share without hard links
             with suppress(FileExistsError):
-                path.hardlink_to(temporary)
+                _write_new(path, text)
         finally:
             temporary.unlink()
         fsync_dir(path.parent)
@@ -108,3 +109,16 @@ def _create(path: Path) -> None:
         raise StorageError(
             f"key_file={path} can't be written: {error.strerror}; name another path."
         ) from error
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all; FileExistsError where there is one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise

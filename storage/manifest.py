@@ -77,7 +77,7 @@ class Store:
 
     @property
     def outcomes(self) -> pd.DataFrame:
-        """One row per subject and exam, ordered by them (schemas.OUTCOMES); no rows where none were given."""
+        """One row per subject, exam and day, ordered by them (schemas.OUTCOMES); no rows where none were given."""
         if "outcomes" not in self._tables:
             path = self._outcomes_path()
             given = path.exists()

@@ -82,7 +82,7 @@ ANNOTATIONS = pa.schema(
 
 EXCLUSIONS = pa.schema({"token": _STR, "frame": _I32, "reason": _STR, "detail": _STR, "stage": _STR})
 
-# One row per subject and exam; `outcome` 1 is the study's positive class.
+# One row per subject, exam and day; `outcome` 1 is the study's positive class.
 OUTCOMES = pa.schema(
     {
         "subject": _STR,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,55 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 WriteDicom = Callable[..., Path]
+
+# The demo at the least size at which every stage still has something to do.
+SMALL_DEMO = [
+    "demo",
+    "phantoms.subjects=24",
+    "phantoms.unlabelled=16",
+    "phantoms.height=256",
+    "phantoms.width=200",
+    "phantoms.annotators=2",
+    "segmentation.steps=150",
+    "segmentation.batch_size=4",
+    "segmentation.lr=0.004",
+    "segmentation.foreign_views=0",
+    "segmentation.grid_height=128",
+    "segmentation.grid_width=96",
+    "segmentation.channels=[12,24,48,64]",
+    "segmentation.half_resolution_share=0.3",
+    "segmentation.validate_every=75",
+    "segmentation.validation_films=3",
+    "segmentation.checkpoint_every_steps=25",
+    "pretraining.steps=6",
+    "pretraining.batch_size=16",
+    "pretraining.crop_pixels=64",
+    "pretraining.global_size=48",
+    "pretraining.local_size=32",
+    "pretraining.warmup_steps=1",
+    "pretraining.checkpoint_every_steps=2",
+    "classification.input_size=48",
+    "classification.inner_folds=2",
+    "splits.repeats=1",
+    "splits.folds=3",
+]
+
+
+@dataclass(frozen=True)
+class FinishedDemo:
+    """A small demo that ran undisturbed: its words without out=, its folder, and how long it took."""
+
+    words: list[str]
+    out: Path
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> FinishedDemo:
+    """Every stage once, in a process of its own; shared by all tests that want a finished run."""
+    out, begun = tmp_path_factory.mktemp("demo") / "out", time.monotonic()
+    subprocess.run([sys.executable, "-m", "jobs", *SMALL_DEMO, f"out={out}"], check=True)
+    return FinishedDemo(SMALL_DEMO, out, time.monotonic() - begun)
 
 
 @pytest.fixture(scope="session")

@@ -122,10 +122,12 @@ def _given(path: Path) -> dict[str, tuple[float, str]]:
     sheet.require("annotator")
     given: dict[str, tuple[float, str]] = {}
     for row in sheet.rows:
+        if not (name := row.get("annotator", "")):
+            raise InputError(f"{sheet.what} has a line without an annotator; name one, or remove the line.")
         text = row.get("weight", "")
         weight = number(text)
         if text and not weight >= 0:
             raise InputError(f"{sheet.what}: a weight must be a number of at least 0, but one is {text}.")
         tool = row.get("tool", "")
-        given[row["annotator"]] = (weight, tool if _TOOL.fullmatch(tool) else "")
+        given[name] = (weight, tool if _TOOL.fullmatch(tool) else "")
     return given

@@ -45,7 +45,7 @@ def embed(
     Returns a line that sums it up.
     """
     check_segmented(store, segmentation.regions, set(store.manifest["key"]))
-    outside = outside_population(store.manifest, study, population)
+    outside = outside_population(store.manifest, study, population, store.outcomes)
     rows = film_rows(store, segmentation.regions, {}, outside)
     found = rows[rows["found"]]
     features_ND = region_features(store, segmentation, encoder, found, config, progress)
@@ -58,10 +58,11 @@ def embed(
     write_table(folder / "regions.parquet", regions, REGIONS)
     subjects = subject_table(regions, float("nan"), cortical, origin)
     write_table(folder / "subjects.parquet", subjects, SUBJECTS)
-    return (
-        f"embeddings of {len(found):,} regions in {rows['key'].nunique():,} films, no probability: "
-        f"{len(outside):,} films outside the intended population, the others without outcomes to learn from"
-    )
+    without = rows["key"].nunique() - len(outside)
+    why = [f"{len(outside):,} outside the intended population"] if outside else []
+    why += [f"{without:,} without outcomes to learn from"] if without else []
+    films = f"embeddings of {len(found):,} regions in {rows['key'].nunique():,} films"
+    return f"{films}, no probability: {', '.join(why)}"
 
 
 def write_embeddings(folder: Path, rows: pd.DataFrame, features_ND: Floats) -> None:

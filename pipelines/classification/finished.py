@@ -6,6 +6,8 @@
 
 Threshold and calibration are what the pooled inner folds choose over all subjects. `trained_on.subjects` are
 digests of pseudonyms: enough to tell that a subject trained the model, not enough to find it elsewhere.
+`trained_on.pixels` are digests of the films' pixels: they tell the same in a store with another key, whose
+pseudonyms differ, to nobody but who holds the film.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pipelines.classification.probe import Head
 from pipelines.classification.select import Selection
 from pipelines.config import StudyConfig
 from pipelines.pretraining.encoder import Encoder
+from pipelines.segmentation.segment import model_id
 from storage.atomic import write_bytes, write_json
 from storage.errors import InputError
 
@@ -48,6 +51,7 @@ class FinishedModel:
     config: ClassificationConfig
     method: str
     trained_on: frozenset[str]
+    trained_pixels: frozenset[str]
 
     @classmethod
     def load(cls, folder: Path) -> FinishedModel:
@@ -75,6 +79,7 @@ class FinishedModel:
                 config=ClassificationConfig(**document["classification"]),
                 method=str(document["encoder"]["method"]),
                 trained_on=frozenset(document["trained_on"]["subjects"]),
+                trained_pixels=frozenset(document["trained_on"]["pixels"]),
             )
         except FileNotFoundError as error:
             raise InputError(
@@ -89,6 +94,20 @@ class FinishedModel:
     def trained_with(self, subjects: Iterable[str]) -> int:
         """How many of these subjects the model has learnt from."""
         return len(self.trained_on & {_digest(subject) for subject in subjects})
+
+    def trained_with_films(self, pixels_sha256: Iterable[str]) -> int:
+        """How many of these films, whatever their store's key, the model has learnt from."""
+        return len(self.trained_pixels & {_digest(pixels) for pixels in pixels_sha256})
+
+
+def check_segmenter(segmenter: Path, segmentation_id: str) -> None:
+    """Raise InputError unless the segmentation is by this segmenter: a finished model keeps the one it learnt by."""
+    own = model_id(segmenter)
+    if own != segmentation_id:
+        raise InputError(
+            f"{segmenter} holds segmenter {own}, but the films were segmented by {segmentation_id}; run "
+            f"radmill segment with model={segmenter}, or classify with the segmenter {segmentation_id}."
+        )
 
 
 def write_model(
@@ -118,6 +137,7 @@ def write_model(
         "trained_on": {
             "data_kind": sorted(set(films["data_kind"])),
             "films": len(films),
+            "pixels": sorted(_digest(pixels) for pixels in set(films["pixels_sha256"])),
             "subjects": sorted(_digest(subject) for subject in set(films["subject"])),
         },
         "versions": {package: version(package) for package in _VERSIONS},
@@ -152,5 +172,5 @@ def load_encoder(folder: Path, device: torch.device) -> Encoder:
     return Encoder(str(settings["backbone"]), tensors, device)
 
 
-def _digest(subject: str) -> str:
-    return hashlib.sha256(subject.encode()).hexdigest()[:16]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

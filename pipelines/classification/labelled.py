@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.config import StudyConfig
+from pipelines.ingest.rule import parse_rule
 from storage.errors import ConfigError
 from storage.manifest import Store
 
@@ -14,25 +15,42 @@ def subject_outcomes(store: Store, study: StudyConfig) -> dict[str, int]:
     """Subject -> outcome (1 is the positive class) of every subject with an outcome and at least one film.
 
     A subject with several examinations takes the outcome nearest in time to its film (smallest |days|, then
-    exam).
+    exam). ConfigError where the store's outcomes were made by another rule than study.outcome_rule.
     """
-    if study.unit != "subject":
-        raise ConfigError(f"study.unit must be subject to classify, but is {study.unit}.")
+    _check_rule(store, study)
     known = store.outcomes[store.outcomes["outcome"].isin([0, 1])]
-    distance = known["days"].abs().fillna(np.inf)
-    nearest = (
-        known.assign(distance=distance)
-        .sort_values(["subject", "distance", "exam"])
-        .drop_duplicates("subject")
-    )
+    nearest = _nearest_first(known).drop_duplicates("subject")
     filmed = nearest[nearest["subject"].isin(store.manifest["subject"])]
     return {
         str(subject): int(value) for subject, value in zip(filmed["subject"], filmed["outcome"], strict=True)
     }
 
 
-def outside_population(manifest: pd.DataFrame, study: StudyConfig, population: str) -> set[str]:
-    """Keys of films that get no probability: children's, by argument or by the header's age."""
+def outside_population(
+    manifest: pd.DataFrame, study: StudyConfig, population: str, outcomes: pd.DataFrame
+) -> set[str]:
+    """Keys of films that get no probability: children's, by argument or by age.
+
+    The age is the header's; a film without one (PNG and JPEG have none) takes its subject's in `outcomes`, at
+    the exam nearest to the film that tells an age.
+    """
     if population == "child":
         return set(manifest["key"])
-    return set(manifest["key"][manifest["age_years"] < study.minimum_age_years])
+    told = _nearest_first(outcomes).groupby("subject")["age_years"].first().astype("float64")
+    age_years = manifest["age_years"].astype("float64").fillna(manifest["subject"].map(told))
+    return set(manifest["key"][age_years < study.minimum_age_years])
+
+
+def _nearest_first(outcomes: pd.DataFrame) -> pd.DataFrame:
+    distance = outcomes["days"].abs().fillna(np.inf)
+    return outcomes.assign(distance=distance).sort_values(["subject", "distance", "exam"])
+
+
+def _check_rule(store: Store, study: StudyConfig) -> None:
+    asked = parse_rule(study.outcome_rule).text
+    stored = sorted(set(store.outcomes["rule"].fillna("unknown")) - {asked})
+    if stored:
+        raise ConfigError(
+            f"study.outcome_rule is '{asked}', but the outcomes in {store.root} were made by "
+            f"'{', '.join(stored)}'; ingest again with the new rule."
+        )

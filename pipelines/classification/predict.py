@@ -37,6 +37,8 @@ from storage.manifest import Store
 from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
 from storage.tables import write_table
 
+_OTHERS = "evaluate it on others. Its own are predicted in the folds of the stage classify."
+
 
 def predict(
     model: Path,
@@ -67,7 +69,8 @@ def evaluate(
 ) -> str:
     """The same with outcomes; metrics.json beside it holds every measure of `evaluate_subjects`.
 
-    Raises InputError where the store has no outcomes, or where the model has learnt from its subjects.
+    Raises InputError where the store has no outcomes, or where the model has learnt from its
+    subjects or films.
     """
     finished = _load(model, study)
     outcomes = subject_outcomes(store, study)
@@ -79,7 +82,12 @@ def evaluate(
     if known := finished.trained_with(outcomes):
         raise InputError(
             f"The model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
-            f"{store.root}; evaluate it on others. Its own are predicted in the folds of the stage classify."
+            f"{store.root}; {_OTHERS}"
+        )
+    if known := finished.trained_with_films(store.manifest["pixels_sha256"]):
+        raise InputError(
+            f"The model in {model} has learnt from {known} of {len(store.manifest)} films in {store.root}; "
+            f"{_OTHERS}"
         )
     regions, subjects = _apply(finished, model, store, folder, outcomes, population, progress)
     folds = pd.DataFrame([fold_row(finished.chosen, _origin(finished))])
@@ -114,7 +122,7 @@ def _apply(
     """Segment, read, write the tables; `split` is test for the subjects in `outcomes`, new for others."""
     segmented = segment_store(store, model, finished.study, SegmentationConfig(), progress)
     segmentation = open_segmentation(store.root, segmented.name)
-    outside = outside_population(store.manifest, finished.study, population)
+    outside = outside_population(store.manifest, finished.study, population, store.outcomes)
     rows = film_rows(store, segmentation.regions, outcomes, outside)
     found = rows[rows["found"]]
     features_ND = region_features(store, segmentation, model, found, finished.config, progress)

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.cortical import subject_indices
 from pipelines.classification.features import region_features
-from pipelines.classification.finished import read_part, write_model
+from pipelines.classification.finished import check_segmenter, read_part, write_model
 from pipelines.classification.labelled import outside_population, subject_outcomes
 from pipelines.classification.probe import Segments
 from pipelines.classification.rows import (
@@ -75,13 +75,14 @@ def classify(
 
     segmenter, encoder: folders of the models that `segmentation` and the features come from; they go into the
     finished model. Raises ConfigError or TrainingError where there are too few subjects, InputError where
-    films are not segmented.
+    films are not segmented, or were by another segmenter.
     """
+    check_segmenter(segmenter, segmentation.model_id)
     outcomes = subject_outcomes(store, study)
     splits = [_splits(store, split, split.seed + repeat, outcomes) for repeat in range(split.repeats)]
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
     check_segmented(store, segmentation.regions, set(films["key"]))
-    outside = outside_population(films, study, "adult")
+    outside = outside_population(films, study, "adult", store.outcomes)
     labelled = _labelled(store, segmentation, encoder, config, study, outcomes, outside, progress)
     method = str(read_part(encoder, "encoder")[0]["method"])
     # One thread: sums in another order would differ in the last bit, and with them the tables.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ from storage.identity import Secret, normalise
 from storage.schemas import OUTCOMES
 from storage.tables import empty
 
+STAGE = "outcomes"
 _SEXES = {"f": "F", "female": "F", "w": "F", "m": "M", "male": "M"}
 _MAX_T_SCORE = 10.0  # no DXA reports more; a lost decimal point does
 
@@ -45,15 +47,16 @@ def match_outcomes(
 ) -> Outcomes:
     """Put the table's patients under the films' pseudonyms.
 
-    Of several rows of a subject's exam the one nearest to the positive class counts (the lowest T-score of
-    the sites measured). Every other patient is excluded with a reason. InputError where none has a film.
+    Of several rows of a subject's exam on one day the one nearest to the positive class counts (the lowest
+    T-score of the sites measured); other days are rows of their own, the earliest first. Every other patient
+    is excluded with a reason. InputError where none has a film.
 
     Args:
         subjects_by_patient: normalised patient id -> pseudonyms of the films' subjects, one per issuer.
     """
     rule = parse_rule(study.outcome_rule)
     column = study.outcome_column.casefold()
-    best: dict[tuple[str, str], dict[str, object]] = {}
+    best: dict[tuple[str, str, float], dict[str, Any]] = {}
     exclusions: set[Exclusion] = set()
     matched = False
     for row in sheet.rows:
@@ -69,8 +72,9 @@ def match_outcomes(
             exclusions.add(_left_out(subjects[0], "unreadable", "the outcome is not a plausible number"))
             continue
         described = _described(row, subjects[0], value, rule, secret)
-        place = (subjects[0], str(described["exam"]))
-        if place not in best or rule.severity(value) > rule.severity(float(str(best[place]["t_score"]))):
+        days = described["days"]
+        place = (subjects[0], described["exam"], math.inf if days is None else days)
+        if place not in best or rule.severity(value) > rule.severity(best[place]["t_score"]):
             best[place] = described
     if not matched:
         raise InputError(
@@ -78,7 +82,8 @@ def match_outcomes(
             "patient_id must be the PatientID of the DICOM header; of other files, what ingest.subject_from "
             "takes from the path."
         )
-    rows = pd.DataFrame(list(best.values()), columns=OUTCOMES.names) if best else empty(OUTCOMES)
+    ordered = [best[place] for place in sorted(best)]
+    rows = pd.DataFrame(ordered, columns=OUTCOMES.names) if best else empty(OUTCOMES)
     return Outcomes(rows, sorted(exclusions))
 
 
@@ -93,12 +98,12 @@ def with_films(outcomes: Outcomes, subjects: Collection[str]) -> Outcomes:
 
 
 def _left_out(subject: str, reason: str, detail: str) -> Exclusion:
-    return Exclusion(subject, 0, reason, detail, "outcomes")
+    return Exclusion(subject, 0, reason, detail, STAGE)
 
 
 def _described(
     row: Mapping[str, str], subject: str, value: float, rule: Rule, secret: Secret
-) -> dict[str, object]:
+) -> dict[str, Any]:
     days = number(row.get("days", ""))
     site = row.get("dxa_site", "").casefold().replace(" ", "_").replace("-", "_")
     return {

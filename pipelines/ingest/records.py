@@ -36,8 +36,8 @@ class Record:
 
     @property
     def lasts(self) -> bool:
-        """Whether a rerun may rely on it; files that vanished may be there again."""
-        return not any(left.reason == "vanished" for left in self.left)
+        """Whether a rerun may rely on it: what vanished may be back, and more time or memory may suffice."""
+        return not any(left.reason in ("vanished", "timeout") for left in self.left)
 
 
 def load_record(store_root: Path, shard: str) -> Record | None:

@@ -15,14 +15,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused
 from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.outcomes import STAGE as OUTCOMES
 from pipelines.ingest.outcomes import match_outcomes, read_outcome_sheet, with_films
 from pipelines.ingest.records import Left, Row
 from pipelines.ingest.scan import Exclusion, Found, Scan, identify, inspect_all, list_files
@@ -66,22 +69,27 @@ def ingest(
     data_kind: str | None = None,
     processes: int = 1,
     progress: Progress = silent,
+    skip: Sequence[Path] = (),
 ) -> IngestSummary:
     """Read every film below raw, and what is known of its subjects, into the store.
+
+    Outcomes and masks that are not named stay as an earlier ingest left them, masks as long as their films.
 
     Args:
         outcomes: a table with patient_id and the study's outcome column.
         annotations: a folder of label maps.
         data_kind: real or phantom for all films; None believes the files.
         processes: guarded decoders at a time; the store's bytes do not depend on it.
+        skip: further files and folders that are no input though they lie below raw, such as the run's results.
 
     Raises:
         InputError: there is nothing to read, or it can't be told whose it is.
     """
     sheet = read_outcome_sheet(outcomes, study) if outcomes else None
     masks = list_files(annotations, "annotations") if annotations else []
-    key_path = Path(config.key_file) if config.key_file else store_root.with_name(f"{store_root.name}.key")
-    names = list_files(raw, "raw", [path for path in (store_root, outcomes, annotations, key_path) if path])
+    key_path = _key_path(config, store_root)
+    ours = [path for path in (store_root, outcomes, annotations, key_path, *skip) if path]
+    names = list_files(raw, "raw", ours)
     limits = _limits(config)
     with GuardedPool(processes, config.memory_gb, config.timeout_s, _DECODERS) as pool:
         found = inspect_all(raw, names, pool, limits, progress)
@@ -89,25 +97,26 @@ def ingest(
         del found
         outcome = match_outcomes(sheet, study, secret, scan.subjects_by_patient) if sheet else None
         store = Store.create(store_root, secret.key_id)
-        settings = repr((limits, config.timeout_s, config.memory_gb, data_kind))
         count = _Counter(len(scan.films), progress).add
+        settings = repr((limits, data_kind))
         task = ShardTask(raw, store_root, limits, settings, config.films_per_shard, scan.films, count)
         manifest, left = write_films(task, pool)
         exclusions = [*scan.exclusions, *(_exclusion(scan, film) for film in left)]
         _check_counts(scan, manifest, exclusions)
         _check_any_film(raw, exclusions, len(manifest) + len(exclusions))
-        mask_rows: list[Row] = []
         if annotations:
             marked = _marked(manifest, scan, left)
             mask_task = MaskTask(
                 annotations, masks, store_root, marked, study.num_classes, config.films_per_shard, limits
             )
             mask_rows, left_masks = add_annotations(mask_task, secret, pool, progress)
-            exclusions += left_masks
+        else:
+            mask_rows, left_masks = _live_masks(store, manifest), _live_exclusions(store, MASKS)
+    exclusions += left_masks
     if outcome:
         outcome = with_films(outcome, set(manifest["subject"].to_pylist()))
-        exclusions += outcome.exclusions
         store.write_outcomes(outcome.rows)
+    exclusions += outcome.exclusions if outcome else _live_exclusions(store, OUTCOMES)
     generation = _commit(store, manifest, mask_rows, exclusions)
     remove_superseded(task)
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
@@ -120,6 +129,34 @@ def _commit(store: Store, manifest: pa.Table, masks: list[Row], exclusions: list
         pd.DataFrame(masks, columns=ANNOTATIONS.names),
         pd.DataFrame([asdict(exclusion) for exclusion in exclusions], columns=EXCLUSIONS.names),
     )
+
+
+def _live_masks(store: Store, manifest: pa.Table) -> list[Row]:
+    """The masks of the live generation whose films are still there."""
+    if store.generation is None:
+        return []
+    kept = store.annotations["key"].isin(manifest["key"].to_pylist())
+    return [dict(zip(ANNOTATIONS.names, row, strict=True)) for row in _tuples(store.annotations[kept])]
+
+
+def _live_exclusions(store: Store, stage: str) -> list[Exclusion]:
+    """What the live generation leaves out of the masks or the outcomes."""
+    if store.generation is None:
+        return []
+    return [Exclusion(*row) for row in _tuples(store.exclusions[store.exclusions["stage"] == stage])]
+
+
+def _tuples(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
+    return frame.itertuples(index=False, name=None)
+
+
+def _key_path(config: IngestConfig, store_root: Path) -> Path:
+    """Where the secret lies: as configured, else STORE.key beside the store."""
+    if config.key_file:
+        return Path(config.key_file)
+    # . and .. have no name to put .key after; a link keeps its own, beside which its key was made
+    root = store_root.resolve() if store_root.name in ("", "..") else store_root
+    return root.with_name(f"{root.name}.key")
 
 
 def _limits(config: IngestConfig) -> Limits:

@@ -83,7 +83,7 @@ def list_files(folder: Path, key: str, skip: Collection[Path] = ()) -> list[str]
             if path.resolve() not in skipped
         ]
     if not names:
-        raise InputError(f"{key}={folder} holds no files.")
+        raise InputError(f"{key}={folder} holds no files; name a folder with films.")
     return sorted(names, key=os.fsencode)
 
 

@@ -51,6 +51,12 @@ class CohortSummary:
     written: int
     oracle: dict[str, float | int | str | None]
 
+    def __str__(self) -> str:
+        cohort = f"{self.films:,} films of {self.subjects:,} subjects, {self.labelled:,} with outcome"
+        if self.oracle["auc"] is None:
+            return cohort
+        return f"{cohort}; oracle AUC {self.oracle['auc']:.3f} ({self.oracle['low']:.3f} to {self.oracle['high']:.3f})"
+
 
 def write_cohort(
     out: Path, config: PhantomsConfig, processes: int = 1, progress: Progress = silent

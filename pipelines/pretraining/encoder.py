@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.pretraining.backbone import build_backbone, num_features
-from storage.errors import InputError, StorageError
+from storage.errors import StorageError
 
 KIND = "encoder"
 _BATCH = 64
@@ -34,17 +31,6 @@ class Encoder:
         except RuntimeError as error:
             raise StorageError(f"The weights are not those of a {backbone}; run radmill pretrain.") from error
         self._model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @classmethod
-    def load(cls, folder: Path, device: torch.device | None = None) -> Encoder:
-        """From model.json and model.safetensors of a pretraining."""
-        try:
-            description = json.loads((folder / "model.json").read_text())[KIND]
-            return cls(description["backbone"], load_file(folder / "model.safetensors"), device)
-        except FileNotFoundError as error:
-            raise InputError(f"{folder} holds no encoder; run radmill pretrain first.") from error
-        except (KeyError, ValueError) as error:
-            raise InputError(f"{folder / 'model.json'} does not describe an encoder.") from error
 
     @property
     def num_features(self) -> int:

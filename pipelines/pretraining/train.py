@@ -84,9 +84,9 @@ def choose_crops(
     chosen: NDArray[np.int64] = np.flatnonzero(use.to_numpy())
     if not len(chosen):
         raise InputError(
-            f"None of the {len(crops.rows)} regions found may be used to pretrain, since every subject has an"
-            " outcome: add films without outcome, or set pretraining.subjects=all, which pretrains on images"
-            " of test subjects too, or pretraining.method=none."
+            f"None of the {len(crops.rows)} regions found belongs to a subject without outcome, and only these"
+            " pretrain: add such films, or set pretraining.subjects=all, which pretrains on images of test"
+            " subjects too, or pretraining.method=none."
         )
     return chosen
 

@@ -25,14 +25,14 @@ REASONS = {
     "vanished": "the file went away while it was read",
 }
 
-# Exclusions of these reasons are masks and outcomes, not films: they stand beside the flow, not in it.
-_BESIDE = ("mask_mismatch", "no_film")
+# Exclusions of these stages are masks and outcomes, not films: they stand beside the flow, not in it.
+_BESIDE = ("annotations", "outcomes")
 
 
 def flow(inputs: Inputs) -> dict[str, Any]:
     """Counts from files to evaluable subjects; every step is the step before minus what was left out."""
     manifest, exclusions = inputs.store.manifest, inputs.store.exclusions
-    beside = exclusions["reason"].isin(_BESIDE)
+    beside = exclusions["stage"].isin(_BESIDE)
     subjects = subject_frame(inputs)
     known = subjects[subjects["outcome"].notna()]
     evaluable = known[known["evaluable"]]
@@ -70,7 +70,9 @@ def subject_frame(inputs: Inputs) -> pd.DataFrame:
     )
     frame["age_years"] = frame["age_years"].fillna(frame["film_age"]).astype(float)
     frame["sex"] = frame["sex"].where(frame["sex"].fillna("") != "", frame["film_sex"]).fillna("")
-    inside = ~manifest["key"].isin(outside_population(manifest, inputs.study, inputs.population))
+    inside = ~manifest["key"].isin(
+        outside_population(manifest, inputs.study, inputs.population, inputs.store.outcomes)
+    )
     frame["outside"] = ~frame.index.isin(manifest["subject"][inside])
     tested = inputs.subjects[inputs.subjects["probability"].notna()]
     frame["evaluable"] = frame.index.isin(tested["subject"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.evaluation.intervals import wilson
+from pipelines.evaluation.intervals import BOOTSTRAP_SEED, wilson
 from pipelines.evaluation.protocols import evaluate_subjects, oracle_check
 from pipelines.reporting.bones import populations, region_means, subject_means
 from pipelines.reporting.collect import Inputs
@@ -18,7 +18,6 @@ from pipelines.reporting.quality import segmentation_numbers
 from pipelines.reporting.spread import plain
 
 FORMAT = 1
-SEED = 2023  # of the bootstrap: the intervals are the same at every call
 SUBJECTS_SHOWN = 300
 
 
@@ -36,7 +35,7 @@ def summarise(inputs: Inputs) -> dict[str, Any]:
             "positive": inputs.study.positive,
             "regions": inputs.study.regions,
             "num_regions": len(inputs.study.regions),
-            "rule": f"{inputs.study.outcome_column} {inputs.study.outcome_rule}",
+            "rule": f"{inputs.study.outcome_column} {_rule(inputs)}",
             "score": inputs.study.outcome_column.replace("_", "-").capitalize(),
             "minimum_age_years": inputs.study.minimum_age_years,
         },
@@ -72,10 +71,15 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any]) -> dict[str, Any] | N
     evaluation = inputs.evaluation if inputs.source == "evaluate" else None
     if evaluation is None:
         tested = inputs.subjects[inputs.subjects["outcome"].isin((0, 1))]
-        evaluation = evaluate_subjects(tested, SEED, inputs.regions, inputs.folds)
+        evaluation = evaluate_subjects(tested, BOOTSTRAP_SEED, inputs.regions, inputs.folds)
     auc = evaluation["auc"]["value"]
     oracle = oracle_check(auc, inputs.oracle) if inputs.oracle and auc is not None else None
     return {"regions": [], **evaluation, "oracle": oracle}
+
+
+def _rule(inputs: Inputs) -> str:
+    """The rule by which the store's outcomes were made; the study's where there are none."""
+    return ", ".join(sorted(set(inputs.store.outcomes["rule"].dropna()))) or inputs.study.outcome_rule
 
 
 def _why_not(inputs: Inputs, flowed: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO
 from storage.arrays import create_array, writing_group
 from storage.atomic import new_folder, remove_folder, write_json
 from storage.codec import encode_png
-from storage.errors import ConfigError
+from storage.errors import ConfigError, InputError
 from storage.manifest import Store
 from storage.schemas import FILM_INDEX, REGION_INDEX
 from storage.shards import Placed, ShardWriter
@@ -40,8 +40,11 @@ FILMS_PER_CHUNK = 16
 
 def model_id(model_folder: Path) -> str:
     """The first 12 hex digits of sha256(model.safetensors)."""
-    with (model_folder / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    try:
+        with (model_folder / "model.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except FileNotFoundError as error:
+        raise InputError(f"{model_folder} must hold a model, but has no model.safetensors.") from error
 
 
 def segment_store(

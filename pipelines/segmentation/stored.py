@@ -12,6 +12,7 @@ import pandas as pd
 from storage.arrays import open_array
 from storage.codec import decode_png
 from storage.errors import InputError
+from storage.manifest import Store
 from storage.schemas import FILM_INDEX, REGION_INDEX
 from storage.shards import read_member
 from storage.tables import read_table
@@ -58,11 +59,21 @@ class Segmentation:
 
 
 def open_segmentation(store_root: Path, model_id: str) -> Segmentation:
-    """Open STORE/segmentations/<model_id>; InputError where that model has not segmented this store."""
+    """Open STORE/segmentations/<model_id>; InputError where that model has not segmented the live generation.
+
+    Another generation of the same films will do: a film's key stands for its bytes.
+    """
     folder = store_root / "segmentations" / model_id
     if not (folder / INFO).exists():
         known = sorted(path.parent.name for path in folder.parent.glob(f"*/{INFO}"))
         raise InputError(
             f"{store_root} has no segmentation {model_id}, only {known}; run radmill segment with this model."
         )
-    return Segmentation(folder)
+    segmentation, store = Segmentation(folder), Store.open(store_root)
+    live, read = set(store.manifest["key"]), set(segmentation.films["key"])
+    if live != read:
+        raise InputError(
+            f"Segmentation {model_id} of {store_root} must hold the films of generation {store.generation}, but "
+            f"lacks {len(live - read)} of them and has {len(read - live)} others; run radmill segment again."
+        )
+    return segmentation

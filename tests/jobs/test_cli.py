@@ -57,6 +57,18 @@ def test_missing_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert not (tmp_path / "store").exists()
 
 
+def test_empty_folder_and_folder_without_films(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    code, text = failing(capsys, "ingest", f"raw={raw}", f"store={tmp_path}/store")
+    assert (code, text) == (2, f"radmill: raw={raw} holds no files; name a folder with films.\n")
+    (raw / "letter.dcm").write_text("dear colleague")
+    code, text = failing(capsys, "ingest", f"raw={raw}", f"store={tmp_path}/store")
+    assert code == 2
+    assert "holds no radiograph that can be used: of 1 files and frames, 1 not_an_image" in text
+    assert not (tmp_path / "store" / "CURRENT").exists()
+
+
 def test_two_runs_on_one_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from storage.lock import FolderLock
 

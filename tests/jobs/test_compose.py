@@ -1,5 +1,7 @@
 """Words to settings: every mistake is one sentence that names the key."""
 
+from pathlib import Path
+
 import pytest
 
 from jobs.compose import resolved_yaml, settings_for
@@ -47,6 +49,24 @@ def test_mistakes_are_sentences(job: str, words: list[str], sentence: str) -> No
         settings_for(JOBS[job], words)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/hand films (2023)", "/data/a,b", "/data/o=1", "/data/O'Neil", "C:\\films"]
+)
+def test_paths_need_no_quoting(path: str) -> None:
+    assert settings_for(JOBS["ingest"], [f"raw={path}", "store=s"]).raw == path
+
+
+def test_text_values_need_no_quoting() -> None:
+    words = ["raw=r", "store=s", "subject_from=regex:([^/]+)/", "study.outcome_rule=<= -1.0"]
+    settings = settings_for(JOBS["ingest"], words)
+    assert settings.ingest.subject_from == "regex:([^/]+)/"
+    assert settings.study.outcome_rule == "<= -1.0"
+
+
+def test_home_is_expanded_in_paths() -> None:
+    assert settings_for(JOBS["ingest"], ["raw=~/films", "store=s"]).raw == str(Path.home() / "films")
 
 
 def test_resolved_yaml_shows_what_applies() -> None:

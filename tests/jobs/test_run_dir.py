@@ -55,6 +55,34 @@ def test_unfinished_attempt_is_kept_and_another_question_is_not(tmp_path: Path) 
     assert not (path / "checkpoints").exists()
 
 
+def test_a_finished_stage_survives_a_question_that_does_not_end(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    finished_stage(path)
+    mistyped = StageFolder(path, {"config": {"backbone": "resnet5O"}, "inputs": {}})
+    mistyped.begin(fresh=False)
+    assert not (path / "table.parquet").exists()
+    mistyped.restore()
+    assert StageFolder(path, ASKED).finished()
+
+
+def test_a_killed_change_of_mind_is_recalled(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    finished_stage(path)
+    StageFolder(path, {"config": {"steps": 3}, "inputs": {}}).begin(fresh=False)
+    again = StageFolder(path, ASKED)
+    again.recall()
+    assert again.finished()
+
+
+def test_what_was_set_aside_goes_when_another_ends(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    finished_stage(path)
+    other = StageFolder(path, {"config": {"steps": 3}, "inputs": {}})
+    other.begin(fresh=False)
+    other.finish("3 steps", {})
+    assert [one.name for one in tmp_path.rglob("*") if one.name == "pretrain"] == ["pretrain"]
+
+
 def test_fresh_starts_over(tmp_path: Path) -> None:
     path = tmp_path / "pretrain"
     folder = finished_stage(path)

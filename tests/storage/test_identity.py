@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
 import stat
 from pathlib import Path
@@ -18,6 +20,38 @@ def test_a_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -
     assert first.key_id == second.key_id
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [child.name for child in path.parent.iterdir()] == ["site.key"]
+
+
+def test_a_share_without_hard_links_holds_a_secret_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "site.key"
+    first = Secret.load_or_create(path)
+    assert Secret.load_or_create(path).key_id == first.key_id
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [child.name for child in tmp_path.iterdir()] == ["site.key"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_secret_made_in_the_meantime_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    path = tmp_path / "site.key"
+    hardlink_to = Path.hardlink_to
+
+    def late(self: Path, target: Path) -> None:
+        path.write_text("ab" * 32)
+        if not links:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        hardlink_to(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", late)
+    assert Secret.load_or_create(path).key_id == Secret(b"\xab" * 32).key_id
+    assert [child.name for child in tmp_path.iterdir()] == ["site.key"]
 
 
 def test_other_secrets_give_other_words(tmp_path: Path) -> None:

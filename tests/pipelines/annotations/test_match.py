@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,16 @@ def test_a_weight_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "annotators.csv").write_text("annotator,weight\na0,-1\n")
     with pytest.raises(InputError, match=r"a weight must be a number of at least 0, but one is -1\.$"):
         annotators_of(["a0"], tmp_path)
+
+
+def test_a_line_without_an_annotator(tmp_path: Path) -> None:
+    path = tmp_path / "annotators.csv"
+    path.write_text("weight,annotator\n1,a0\n0.5\n")
+    sentence = f"annotators={path} has a line without an annotator; name one, or remove the line."
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        annotators_of(["a0"], tmp_path)
+
+
+def test_a_line_cut_short_has_no_weight(tmp_path: Path) -> None:
+    (tmp_path / "annotators.csv").write_text("annotator,weight,tool\na0\n")
+    assert math.isnan(annotators_of(["a0"], tmp_path)["a0"].weight)

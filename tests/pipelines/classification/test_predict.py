@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,16 @@ def new_store(toys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Sto
     """Sixteen subjects that the model has never met, twelve of them with outcome."""
     store: Store = toys.make_store(tmp_path_factory.mktemp("new") / "store", 12, 4, seed=2)
     return store
+
+
+def renamed(store: Store, root: Path) -> Store:
+    """The same films and outcomes in a store with another key: every pseudonym differs."""
+    shutil.copytree(store.root / "shards", root / "shards")
+    other = Store.create(root, "key2")
+    subject = "t" + store.manifest["subject"]
+    other.commit(store.manifest.assign(subject=subject), store.annotations, store.exclusions)
+    other.write_outcomes(store.outcomes.assign(subject="t" + store.outcomes["subject"]))
+    return other
 
 
 def test_predict_reads_every_film_and_keeps_the_threshold(
@@ -64,6 +75,37 @@ def test_a_model_is_not_evaluated_on_its_own_subjects(
         f"The model in {finished} has learnt from 48 of 48 subjects with outcome in {developed.store.root}; "
         "evaluate it on others. Its own are predicted in the folds of the stage classify."
     )
+
+
+def test_a_model_is_not_evaluated_on_its_own_films_under_another_key(
+    finished: Path, developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    store = renamed(developed.store, tmp_path / "store")
+    with pytest.raises(InputError) as caught:
+        evaluate(finished, store, tmp_path, toys.STUDY)
+    assert str(caught.value) == (
+        f"The model in {finished} has learnt from 48 of 56 films in {store.root}; "
+        "evaluate it on others. Its own are predicted in the folds of the stage classify."
+    )
+
+
+def test_a_child_by_the_outcomes_age_alone_gets_no_probability(
+    finished: Path, toys: ModuleType, tmp_path: Path
+) -> None:
+    store: Store = toys.make_store(tmp_path / "store", subjects=9, unlabelled=0, seed=8)
+    films = store.manifest.assign(age_years=float("nan"))  # as of PNG and JPEG
+    store.commit(films, store.annotations, store.exclusions)
+    ages = [60.0, 60.0, 60.0, 12.0, *[60.0] * 5]
+    store.write_outcomes(store.outcomes.assign(age_years=ages))
+    for number, stage in enumerate((predict, evaluate)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        stage(finished, store, folder, toys.STUDY)
+        subjects = read_table(folder / "subjects.parquet", SUBJECTS).set_index("subject")
+        assert np.isnan(subjects.loc["s8003", "probability"])
+        assert subjects.loc[["s8001", "s8002", "s8004"], "probability"].notna().all()
+        reasons = read_table(folder / "evaluable.parquet", EVALUABLE).set_index("subject")["reason"]
+        assert reasons["s8003"] == "outside the intended population"
 
 
 def test_films_of_children_get_embeddings_but_no_probability(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipelines.classification.finished import FinishedModel
-from pipelines.classification.labelled import subject_outcomes
+from pipelines.classification.labelled import outside_population, subject_outcomes
 from pipelines.classification.train import classify
 from pipelines.evaluation.protocols import evaluate_subjects
 from storage.atomic import remove_folder
@@ -102,6 +104,7 @@ def test_the_finished_model_holds_its_parts_and_no_pseudonym(developed: Any, fin
             np.testing.assert_array_equal(tensors[f"{part}.{name}"], weights)
     model = FinishedModel.load(finished)
     assert model.trained_with(["s1002", "s1003", "stranger"]) == 2
+    assert model.trained_with_films(["k1002", "k1003", "k1050", "stranger"]) == 2  # k1050 has no outcome
     assert 0 < model.chosen.threshold < 1
 
 
@@ -146,3 +149,44 @@ def test_the_outcome_nearest_to_the_film_counts(toys: ModuleType, tmp_path: Path
     unknown = store.outcomes.head(1).assign(subject="no film", exam="e1", days=1)
     store.write_outcomes(pd.concat([late, early.assign(outcome=1 - early["outcome"]), unknown]))
     assert list(subject_outcomes(store, toys.STUDY).values()) == [0, 1, 1, 0, 1, 1]
+
+
+def test_outcomes_by_another_rule_are_refused(toys: ModuleType, tmp_path: Path) -> None:
+    store: Store = toys.make_store(tmp_path / "store", subjects=6, unlabelled=0, seed=5)
+    assert len(subject_outcomes(store, replace(toys.STUDY, outcome_rule="<=-2,5"))) == 6
+    with pytest.raises(ConfigError) as caught:
+        subject_outcomes(store, replace(toys.STUDY, outcome_rule="<= -1"))
+    assert str(caught.value) == (
+        f"study.outcome_rule is '<= -1', but the outcomes in {store.root} were made by '<= -2.5'; "
+        "ingest again with the new rule."
+    )
+
+
+def test_a_film_without_age_has_its_subjects_of_the_nearest_exam(toys: ModuleType, tmp_path: Path) -> None:
+    store: Store = toys.make_store(tmp_path / "store", subjects=5, unlabelled=1, seed=5)
+    films = store.manifest.assign(age_years=[float("nan"), 10.0, 60.0, *[float("nan")] * 3])
+    ages = {"age_years": [12.0, 60.0, 12.0, 12.0, float("nan")]}
+    near, far = store.outcomes.assign(exam="e1", days=3, **ages), store.outcomes.assign(exam="e2", days=-900)
+    outcomes = pd.concat([far.assign(age_years=[60.0, 60.0, 60.0, 60.0, 15.0]), near])
+    assert outside_population(films, toys.STUDY, "adult", outcomes.iloc[:0]) == {"k5001"}
+    # The header's age comes first, then the nearest exam's that tells one; k5005 has neither.
+    assert outside_population(films, toys.STUDY, "adult", outcomes) == {"k5000", "k5001", "k5003", "k5004"}
+    assert outside_population(films, toys.STUDY, "child", outcomes) == set(films["key"])
+
+
+def test_a_segmenter_that_did_not_segment_is_refused_before_any_work(
+    developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(InputError, match=r"other must hold a model, but has no model\.safetensors\.$"):
+        run(developed, toys, tmp_path / "out", segmenter=other)
+    (other / "model.safetensors").write_bytes(b"another")
+    made_by = developed.segmentation.model_id
+    sentence = re.escape(
+        f"{other} holds segmenter ae448ac86c4e, but the films were segmented by {made_by}; run radmill segment "
+        f"with model={other}, or classify with the segmenter {made_by}."
+    )
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        run(developed, toys, tmp_path / "out", segmenter=other)
+    assert not (tmp_path / "out").exists()

@@ -62,7 +62,7 @@ class Developed:
 
 
 def film(rng: np.random.Generator, positive: bool, empty_film: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A 12-bit film and its label map; an empty one has neither disc nor bar."""
+    """A 12-bit film and its label map; an empty one is of one gray."""
     labels = np.zeros((80, 64), np.uint8)
     if not empty_film:
         cv2.circle(
@@ -72,7 +72,7 @@ def film(rng: np.random.Generator, positive: bool, empty_film: bool) -> tuple[np
         cv2.rectangle(labels, (x, y), (x + 13, y + 40), 2, -1)
     rows_HW = np.arange(80)[:, None] * np.ones(64)
     stripes_HW = np.where(rows_HW % (4 if positive else 10) < 2, 400, 0)
-    pixels = 600 + (1500 + stripes_HW) * (labels > 0) + rng.normal(0, 80, labels.shape)
+    pixels = 600 + (1500 + stripes_HW) * (labels > 0) + rng.normal(0, 80, labels.shape) * (not empty_film)
     return np.clip(pixels, 0, 4095).astype(np.uint16), labels
 
 
@@ -98,7 +98,7 @@ def make_store(root: Path, subjects: int, unlabelled: int, seed: int) -> Store:
                 | {"pixels_sha256": key, "data_kind": "phantom", "codec": "png"}
             )
             if number < subjects:
-                outcomes.append({"subject": subject, "exam": "", "outcome": int(positive)})
+                outcomes.append({"subject": subject, "exam": "", "outcome": int(positive), "rule": "<= -2.5"})
                 continue
             placed = asdict(mask_writer.add(f"{key}.mask.a0.png", encode_png(labels)))
             masks.append({"key": key, "annotator": "a0", "weight": 1.0, **placed})

@@ -22,7 +22,7 @@ def test_nothing_to_read_is_a_sentence(hospital: Any, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     nothing = replace(hospital, raw=empty)
-    assert refusal(nothing, tmp_path / "store") == f"raw={empty} holds no files."
+    assert refusal(nothing, tmp_path / "store") == f"raw={empty} holds no files; name a folder with films."
     (empty / "notes.txt").write_text("notes")
     (empty / "list.csv").write_text("a,b")
     assert refusal(nothing, tmp_path / "store") == (
@@ -55,3 +55,12 @@ def test_inputs_inside_raw_are_not_taken_for_films(hospital: Any, tmp_path: Path
     assert (summary.films, summary.excluded) == (12, {"no_film": 1})
     moved.ingest(hospital.raw / "store")
     assert Store.open(hospital.raw / "store").generation == "000001"
+
+
+def test_what_is_to_be_skipped_is_not_taken_for_films(hospital: Any, tmp_path: Path) -> None:
+    out = hospital.raw / "out"
+    out.mkdir()
+    (out / "report.html").write_text("a report")
+    (hospital.raw / "log.txt").write_text("a log")
+    summary = hospital.ingest(tmp_path / "store", skip=[out, hospital.raw / "log.txt", tmp_path / "absent"])
+    assert (summary.films, summary.excluded) == (12, {"no_film": 1})

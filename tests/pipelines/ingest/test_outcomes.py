@@ -3,10 +3,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.outcomes import Outcomes, match_outcomes, parse_rule, read_outcome_sheet
+from pipelines.reporting.flow import nearest_exams
 from storage.errors import ConfigError, InputError
 from storage.identity import Secret
 
@@ -53,7 +55,7 @@ def test_rows_stand_under_the_films_pseudonyms(table: Path) -> None:
         " P1 ;-2,5;Total Hip;-12;93;female;61,5\n"
         "p2;0.1;;;;;\n",
     )
-    [first, second] = found.rows.to_dict("records")
+    [first, second] = found.rows.sort_values("t_score").to_dict("records")
     assert first["subject"] == SECRET.subject("ward", "p1")
     assert (first["outcome"], first["rule"], first["t_score"]) == (1, "<= -2.5", -2.5)
     assert (first["dxa_site"], first["days"], first["sex"]) == ("total_hip", -12, "F")
@@ -65,6 +67,22 @@ def test_rows_stand_under_the_films_pseudonyms(table: Path) -> None:
 def test_of_several_sites_the_lowest_counts(table: Path) -> None:
     found = matched(table, "patient_id,t_score,exam\np1,-1,\np1,-2.8,\np1,-2,\np1,-0.5,second\n")
     assert sorted(found.rows["t_score"]) == [-2.8, -0.5]
+
+
+def test_measurements_of_other_days_stay_apart(table: Path) -> None:
+    """Without an exam column too; the nearest in time can be told, whatever the order of the lines."""
+    lines = ["p1,hip,-1,10", "p1,spine,-1.5,10", "p1,hip,-3,2000", "p1,hip,0.5,-900", "p1,hip,-4,"]
+    header = "patient_id,dxa_site,t_score,days\n"
+    found = matched(table, header + "\n".join(lines))
+    assert list(found.rows["t_score"]) == [0.5, -1.5, -3, -4]
+    assert nearest_exams(found.rows)["t_score"].to_list() == [-1.5]
+    again = matched(table, header + "\n".join(reversed(lines)))
+    pd.testing.assert_frame_equal(found.rows, again.rows)
+
+
+def test_days_of_one_exam_stay_apart(table: Path) -> None:
+    found = matched(table, "patient_id,exam,t_score,days\np1,e,-3,400\np1,e,-1,3\np1,f,-2,3\np1,f,-2.5,3\n")
+    assert sorted(found.rows["t_score"]) == [-3, -2.5, -1]
 
 
 def test_other_patients_are_left_out_with_a_reason(table: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.config import StudyConfig
+from pipelines.ingest.records import Left, Record, load_record, save_record
 from pipelines.ingest.run import ingest
 from storage.config import IngestConfig
 from storage.errors import InputError
@@ -110,6 +111,65 @@ def test_whole_shards_are_not_decoded_again(hospital: Any, tmp_path: Path) -> No
     kept = [path for path, inode in inodes.items() if path.exists() and path.stat().st_ino == inode]
     assert len(kept) >= len(inodes) - 1
     assert Store.open(root).generation == "000002"
+
+
+def test_more_time_or_memory_does_not_decode_whole_shards_again(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    before = {path.name: path.stat().st_ino for path in (root / "shards").iterdir()}
+    config = replace(SMALL, key_file=str(hospital.key_file), timeout_s=120, memory_gb=2)
+    ingest(hospital.raw, root, config, StudyConfig())
+    assert {path.name: path.stat().st_ino for path in (root / "shards").iterdir()} == before
+    assert Store.open(root).generation == "000001"
+
+
+@pytest.mark.parametrize("reason", ["vanished", "timeout"])
+def test_what_may_succeed_later_is_tried_again(hospital: Any, tmp_path: Path, reason: str) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    whole = content(root)
+    shard = Store.open(root).manifest["shard"].min()
+    record = load_record(root, shard)
+    assert record
+    save_record(root, shard, Record(record.rows[:-1], [Left(record.rows[-1]["key"], "", reason, "")]))
+    hospital.ingest(root)
+    assert content(root) == whole
+
+
+def test_what_is_not_named_again_stays(hospital: Any, tmp_path: Path) -> None:
+    (hospital.annotations / "stranger.a0.png").write_text("no mask")
+    root = tmp_path / "store"
+    first = hospital.ingest(root)
+    whole = content(root)
+    assert hospital.ingest(root, outcomes=None, annotations=None) == first
+    assert content(root) == whole
+
+
+def test_masks_that_are_not_named_again_stay_with_their_films(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    before = Store.open(root)
+    shutil.rmtree(hospital.raw / f"{CANARY}-0")
+    hospital.film(9, 0, seed=90)
+    hospital.ingest(root, annotations=None)
+    after = Store.open(root)
+    kept = before.annotations[before.annotations["key"].isin(after.manifest["key"])]
+    assert (len(before.annotations), len(kept)) == (6, 4)
+    assert after.annotations.equals(kept.reset_index(drop=True))
+    for key in kept["key"]:
+        old, new = before.read_masks(key), after.read_masks(key)
+        assert all(np.array_equal(old[name], new[name]) for name in ("a0", "a1"))
+
+
+@pytest.mark.parametrize("place", [".", "../here", "../here/inner/.."])
+def test_the_store_may_be_where_one_stands(
+    hospital: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "here" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    ingest(hospital.raw, Path(place), SMALL, StudyConfig())
+    secret = Secret.load_or_create(tmp_path / "here.key")
+    assert Store.open(tmp_path / "here").key_id == secret.key_id
 
 
 def test_a_killed_run_leaves_what_a_rerun_ends(hospital: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.segmentation.regions import crop_regions
 from pipelines.segmentation.segment import MISSING, write_crop
-from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO, Segmentation, open_segmentation
+from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO, Segmentation
 from storage.arrays import create_array, writing_group
 from storage.atomic import write_json
 from storage.manifest import Store
@@ -68,7 +68,7 @@ def make_segmentation(tmp_path: Path) -> Callable[[int], Segmentation]:
     def make(num_films: int) -> Segmentation:
         subjects = [f"subject{number // 2}" for number in range(num_films)]
         write_segmentation(tmp_path / "store", "0123456789ab", num_films, subjects)
-        return open_segmentation(tmp_path / "store", "0123456789ab")
+        return Segmentation(tmp_path / "store" / "segmentations" / "0123456789ab")
 
     return make
 

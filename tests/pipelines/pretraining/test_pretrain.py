@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipelines.classification.finished import load_encoder
 from pipelines.config import StudyConfig
 from pipelines.pretraining.backbone import build_backbone
 from pipelines.pretraining.config import PretrainingConfig
@@ -82,7 +83,9 @@ def test_by_default_subjects_with_outcome_are_left_out(
     assert set(crops.rows["region"].iloc[one]) == {"radius"}
     everyone = pd.DataFrame([dict.fromkeys(OUTCOMES.names) | {"subject": f"subject{n}"} for n in range(3)])
     store.write_outcomes(everyone)
-    with pytest.raises(InputError, match=r"^None of the 11 regions found may be used to pretrain, since"):
+    with pytest.raises(
+        InputError, match=r"^None of the 11 regions found belongs to a subject without outcome"
+    ):
         choose_crops(crops, store, small(), STUDY)
 
 
@@ -111,25 +114,26 @@ def test_features_are_of_bone_alone_and_the_same_again(
     store: Store, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     train(store, segmentation, tmp_path)
-    encoder = Encoder.load(tmp_path)
+    encoder = load_encoder(tmp_path, torch.device("cpu"))
     images, masks = open_crops(store.root, segmentation, 40).load(np.arange(11))
     features = encoder.features(images, masks)
     assert features.shape == (11, encoder.num_features) == (11, 96)
     assert features.dtype == np.float32
     assert len(np.unique(features, axis=0)) == 11
     elsewhere = np.where(masks > 0, images, 255 - images)
-    assert np.array_equal(Encoder.load(tmp_path).features(elsewhere, masks * 255), features)
+    again = load_encoder(tmp_path, torch.device("cpu"))
+    assert np.array_equal(again.features(elsewhere, masks * 255), features)
     copy = Encoder(encoder.backbone, encoder.state_dict())
     assert np.array_equal(copy.features(images, masks), features)
 
 
 def test_a_folder_without_encoder(tmp_path: Path) -> None:
-    sentence = rf"{re.escape(str(tmp_path))} holds no encoder; run radmill pretrain first."
+    sentence = re.escape(f"{tmp_path} must hold the encoder, but has no model.json.")
     with pytest.raises(InputError, match=f"^{sentence}$"):
-        Encoder.load(tmp_path)
+        load_encoder(tmp_path, torch.device("cpu"))
     (tmp_path / "model.json").write_text('{"segmenter": {}}')
-    with pytest.raises(InputError, match="does not describe an encoder"):
-        Encoder.load(tmp_path)
+    with pytest.raises(InputError, match="holds no encoder that this version can read; train it again"):
+        load_encoder(tmp_path, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("num_local", [0, 2])

@@ -129,3 +129,21 @@ def test_an_unknown_segmentation_is_a_sentence(make_store: Callable[..., Store])
         InputError, match=r"has no segmentation 0123, only \[\]; run radmill segment with this model"
     ):
         open_segmentation(store.root, "0123")
+
+
+def test_a_segmentation_of_fewer_or_other_films_is_not_opened(
+    make_store: Callable[..., Store], model_folder: Path, study: StudyConfig, config: SegmentationConfig
+) -> None:
+    store = make_store(3)
+    films = store.manifest
+    store.commit(films.iloc[:2], store.annotations.iloc[:0], store.exclusions)
+    name = segment.segment_store(store, model_folder, study, config).name
+    store.commit(films.iloc[:2].assign(laterality="L"), store.annotations, store.exclusions)
+    assert list(open_segmentation(store.root, name).films["key"]) == ["k000", "k001"]
+    store.commit(films.iloc[1:], store.annotations, store.exclusions)
+    with pytest.raises(InputError) as caught:
+        open_segmentation(store.root, name)
+    assert str(caught.value) == (
+        f"Segmentation {name} of {store.root} must hold the films of generation 000004, but lacks 1 of them and "
+        "has 1 others; run radmill segment again."
+    )

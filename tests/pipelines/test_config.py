@@ -1,0 +1,24 @@
+"""A study's settings are refused at once, by name, not hours later."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from pipelines.config import StudyConfig
+from storage.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"unit": "exam"}, "study.unit must be subject, the only unit there is, but is exam."),
+        ({"regions": []}, "study.regions must name at least one region, but is empty."),
+        ({"minimum_age_years": -1}, "study.minimum_age_years must be at least 0, but is -1."),
+    ],
+)
+def test_a_bad_value_is_named(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}$"):
+        StudyConfig(**changes)
