@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ADULT_YEARS = 25.0
 # part: (years at which its centre appears, years at which it has fused)
 EPIPHYSES = {
     "radius": (1.1, 17.5),

@@ -15,14 +15,14 @@ class SegmentationConfig(TrainingConfig):
 
     section: ClassVar[str] = "segmentation"
 
-    steps: int = 3000
+    steps: int = 2400
     batch_size: int = 8
-    lr: float = 2e-3
+    lr: float = 3e-3
     weight_decay: float = 1e-2
     warmup_steps: int = 60
     ema: float = 0.99
     gradient_clip: float = 2.0
-    validate_every: int = 250
+    validate_every: int = 800
     """Steps between validations; the weights of the best one are kept."""
 
     grid_height: int = 320
@@ -45,7 +45,7 @@ class SegmentationConfig(TrainingConfig):
     """Share of the steps after which the cap is gone."""
     router_weight: float = 0.1
     """lambda, of the router's loss."""
-    half_resolution_share: float = 0.4
+    half_resolution_share: float = 0.6
     """Share of the steps, from the first, at half the grid's size: a quarter of the time each."""
 
     subjects: str = "without_outcome"
@@ -54,7 +54,7 @@ class SegmentationConfig(TrainingConfig):
     """Share of the annotated subjects that only validate."""
     validation_films: int = 24
     """At most this many films validate."""
-    foreign_views: float = 1.0
+    foreign_views: float = 0.5
     """Share of the training views that look as if made elsewhere: other tone, noise, frames, boxes. Less suffices
     where new films will look like those that train."""
     cache_gb: float = 2.0
