@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
-from jobs.config import Settings
 from jobs.registry import JOBS, PLAIN, Job
+from jobs.rooms import keys_of
 from storage.errors import check_one_of
 
 _BASH = """_radmill() {{
@@ -34,8 +32,8 @@ def script(shell: str) -> str:
 
 
 def _keys(job: Job) -> list[str]:
-    keys = [f"{key}=" for key in (*job.required, *job.optional, "study", "cluster", "fresh")]
+    keys = [f"{key}=" for key in job.single_keys]
     for section in job.sections:
         prefix = "" if section == job.section else f"{section}."
-        keys += [f"{prefix}{field.name}=" for field in fields(getattr(Settings(), section))]
+        keys += [f"{prefix}{name}=" for name in keys_of(section)]
     return keys

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
@@ -13,8 +12,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from jobs.choices import GROUPS, check_choice
 from jobs.config import Settings
 from jobs.registry import PATHS, Job
+from jobs.rooms import keys_of
 from storage.errors import ConfigError
 
 
@@ -61,42 +62,57 @@ def _qualified(job: Job, word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals or not key:
         raise ConfigError(f"{word!r} is not key=value; e.g. {job.example}")
-    head, _, rest = key.lstrip("+~").partition(".")
-    if head in job.keys:
-        if rest and head in job.sections:
-            _check_known(
-                job, rest.split(".")[0], names := _section_keys(head), [f"{head}.{n}" for n in names]
-            )
-        return f"{key}={_quoted(key, value)}"
-    short = _section_keys(job.section) if job.section else []
-    _check_known(job, head, short, [*job.keys, *short])
-    return f"{job.section}.{key}={_quoted(f'{job.section}.{key}', value)}"
+    head, _, rest = key.partition(".")
+    if head in (*job.sections, *GROUPS) and rest:
+        _check_known(job, key, [f"{head}.{name}" for name in keys_of(head)])
+    elif head in GROUPS:
+        check_choice(head, value)
+    elif head in job.sections:
+        example = next(iter(keys_of(head)))
+        raise ConfigError(f"{head} is a section: set its keys one by one, such as {head}.{example}=VALUE.")
+    elif head not in job.keys or rest:
+        own = list(keys_of(job.section)) if job.section else []
+        _check_known(job, key, [*job.single_keys, *own])
+        key = f"{job.section}.{key}"
+    return f"{key}={_quoted(key, value)}"
 
 
 def _quoted(key: str, value: str) -> str:
     """Text as Hydra's grammar wants it: a path may hold spaces, commas and brackets without the user quoting them."""
     head, _, rest = key.partition(".")
-    owner = Settings.__dataclass_fields__[head]
     if rest:
-        owner = owner.default_factory.__dataclass_fields__.get(rest)  # type: ignore
-    if owner is None or owner.type not in ("str", "str | None") or value in ("", "null") or value[0] in "'\"":
+        kind = keys_of(head)[rest].type if rest in keys_of(head) else ""
+    else:
+        kind = str(Settings.__dataclass_fields__[head].type)
+    if kind not in ("str", "str | None") or value in ("", "null") or value[0] in "'\"":
         return value
     text = str(Path(value).expanduser()) if head in PATHS or rest == "key_file" else value
     return "'" + text.replace("'", "\\'") + "'"
 
 
-def _section_keys(section: str) -> list[str]:
-    return [field.name for field in fields(Settings.__dataclass_fields__[section].default_factory)]  # type: ignore
-
-
-def _check_known(job: Job, name: str, known: Sequence[str], offered: Sequence[str]) -> None:
-    if name in known:
+def _check_known(job: Job, key: str, offered: Sequence[str]) -> None:
+    """Raise ConfigError unless the key is offered; the nearest is looked for in every section of the job too."""
+    if key in offered:
         return
-    close = difflib.get_close_matches(name, [o.split(".")[-1] for o in offered], n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    raise ConfigError(
-        f"radmill {job.name} does not know the key {name!r}.{hint} It takes: {', '.join(offered)}."
+    elsewhere = [section for section in (*job.sections, *GROUPS) if section != job.section]
+    close = _nearest(
+        key, offered, [f"{section}.{name}" for section in elsewhere for name in keys_of(section)]
     )
+    if close:
+        hint = f"Did you mean {' or '.join(close)}? radmill {job.name} --help lists the keys."
+        raise ConfigError(f"radmill {job.name} does not know the key {key!r}. {hint}")
+    sections = [f"{section}.KEY" for section in job.sections if section != job.section and "." not in key]
+    raise ConfigError(
+        f"radmill {job.name} does not know the key {key!r}. It takes: {', '.join([*offered, *sections])}."
+    )
+
+
+def _nearest(key: str, offered: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
+    """The keys whose last part is most like this one's, as they are typed: the offered one, else those elsewhere."""
+    names = {full: full.rpartition(".")[2] for full in (*offered, *elsewhere)}
+    close = difflib.get_close_matches(key.rpartition(".")[2], names.values(), n=1, cutoff=0.7)
+    found = [full for full, name in names.items() if name in close]
+    return [full for full in found if full in offered] or found[:3]
 
 
 def _sentence(job: Job, error: BaseException) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
@@ -18,6 +19,9 @@ from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 from storage.atomic import write_text
 from storage.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # A stage's work: gets its folder and a listener, returns the one line that sums it up.
 Action = Callable[[Path, Progress], str]
@@ -77,9 +81,9 @@ class Flow:
         return folder
 
 
-def _deciding(section: object) -> dict[str, object]:
+def _deciding(section: DataclassInstance) -> dict[str, object]:
     """A room's settings without those that change how it works but not what comes out."""
-    return {key: value for key, value in asdict(section).items() if key not in _OPERATIONAL}  # type: ignore[call-overload]
+    return {key: value for key, value in asdict(section).items() if key not in _OPERATIONAL}
 
 
 def _say(line: str) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from jobs.registry import JOBS, PLAIN, Job
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from jobs.choices import CONF, GROUPS, choices
+from jobs.registry import COMMON, JOBS, PLAIN, Job
+from jobs.rooms import keys_of
+
+_WIDEST = 44  # columns of a key with its default
 
 _KEYS = {
     "raw": "folder of raw files: DICOM, PNG, JPEG, TIFF",
@@ -13,9 +21,17 @@ _KEYS = {
     "model": "a trained model's folder",
     "segmenter": "a trained segmenter's folder, where the films have no masks of their own",
     "population": "adult or child; children get overlays and embeddings, no probability",
-    "study": "the study's name: hand",
-    "cluster": "where to run: local",
-    "fresh": "true starts over; by default everything resumes",
+    "fresh": "true starts over; records and caches that are named by their content are used again",
+}
+_GROUPS = {"study": "the study, one of", "cluster": "where to run, one of"}
+# What a user sets first, room by room; the other keys follow in the order of the room's config.
+_FIRST = {
+    "phantoms": ("subjects", "unlabelled", "population", "effect", "appearance", "format", "seed"),
+    "ingest": ("subject_from", "key_file"),
+    "segmentation": ("steps", "batch_size", "lr", "threads", "subjects"),
+    "pretraining": ("method", "backbone", "steps", "batch_size", "lr", "threads", "subjects"),
+    "classification": ("input_size", "threshold"),
+    "study": ("outcome_column", "outcome_rule"),
 }
 
 
@@ -37,21 +53,42 @@ def overview() -> str:
 
 
 def job_help(job: Job) -> str:
-    """One job's keys: required, optional, then those of its rooms with their defaults."""
-    lines = [f"radmill {job.name}: {job.summary}.", "", f"  {job.example}", ""]
-    if job.required:
-        lines += ["needs", *(f"  {key}=  {_KEYS[key]}" for key in job.required), ""]
-    optional = [key for key in (*job.optional, "study", "cluster", "fresh") if key in _KEYS]
-    lines += ["takes", *(f"  {key}=  {_KEYS[key]}" for key in optional)]
-    for section in job.sections:
+    """One job's keys in two columns: required, optional, then those of its rooms, the few that matter first."""
+    values = yaml.safe_load((CONF / f"{job.config}.yaml").read_text("utf-8"))
+    takes = _singles((*job.optional, *COMMON), values)
+    sections = [("needs", _singles(job.required, values)), ("takes", takes)]
+    for section in (*job.sections, *GROUPS):
         prefix = "" if section == job.section else f"{section}."
-        lines += ["", section, *(f"  {prefix}{name}={value}" for name, value in _defaults(section))]
+        sections.append((section, _keys(section, prefix, values.get(section, {}))))
+    width = min(_WIDEST, max(len(left) for _, rows in sections for left, _ in rows))
+    lines = [f"radmill {job.name}: {job.summary}.", "", f"  {job.example}"]
+    for title, rows in sections:
+        if rows:
+            lines += ["", title, *(_row(left, about, width) for left, about in rows)]
     return "\n".join(lines)
 
 
-def _defaults(section: str) -> list[tuple[str, object]]:
-    from dataclasses import asdict
+def _row(left: str, about: str, width: int) -> str:
+    """The two columns; a left one too wide stands on a line of its own."""
+    if len(left) > width and about:
+        return f"  {left}\n  {'':{width}}  {about}"
+    return f"  {left:{width}}  {about}".rstrip()
 
-    from jobs.config import Settings
 
-    return list(asdict(getattr(Settings(), section)).items())
+def _singles(keys: Sequence[str], values: Mapping[str, object]) -> list[tuple[str, str]]:
+    about = _KEYS | {group: f"{about}: {', '.join(choices(group))}" for group, about in _GROUPS.items()}
+    return [(f"{key}={values.get(key, '')}", about[key]) for key in keys]
+
+
+def _keys(section: str, prefix: str, values: Mapping[str, object]) -> list[tuple[str, str]]:
+    """`key=default` and its description; values: what the job's YAML sets instead of the dataclass."""
+    known, first = keys_of(section), _FIRST.get(section, ())
+    ordered = [known[name] for name in (*first, *(name for name in known if name not in first))]
+    return [(f"{prefix}{key.name}={_typed(values.get(key.name, key.default))}", key.about) for key in ordered]
+
+
+def _typed(value: object) -> str:
+    """A value as it is typed on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -7,7 +7,9 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from jobs.choices import choices
 from jobs.registry import JOBS, PLAIN
+from pipelines.pretraining.config import METHODS
 from storage.schemas import FORMAT
 
 PACKAGES = (
@@ -34,8 +36,8 @@ def info() -> str:
             "platform": platform.platform(),
             "cpus": len(os.sched_getaffinity(0)),
             "packages": {name: _version(name) for name in PACKAGES},
-            "studies": ["hand"],
-            "methods": ["simclr", "none"],
+            "studies": choices("study"),
+            "methods": METHODS,
             "jobs": [*JOBS, *PLAIN],
         },
         indent=2,

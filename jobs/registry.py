@@ -30,7 +30,12 @@ class Job:
     @property
     def keys(self) -> tuple[str, ...]:
         """Everything that may stand left of the first dot or of the equals sign."""
-        return (*self.required, *self.optional, *COMMON, *self.sections)
+        return (*self.single_keys, *self.sections)
+
+    @property
+    def single_keys(self) -> tuple[str, ...]:
+        """The keys without a dot."""
+        return (*self.required, *self.optional, *COMMON)
 
 
 _LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")

@@ -12,6 +12,7 @@ class StudyConfig:
     """A study. Label maps hold 0 for background and i + 1 for regions[i]."""
 
     name: str = "hand"
+    """The study's name, as in study=."""
     regions: list[str] = field(
         default_factory=lambda: [
             "ulna",
@@ -23,11 +24,17 @@ class StudyConfig:
             "metacarpal5",
         ]
     )
+    """Names of the bones, in the order of their numbers in the masks."""
     positive: str = "osteoporosis"
+    """What an outcome of 1 is called."""
     outcome_column: str = "t_score"
+    """Column of outcomes= that holds the measured value."""
     outcome_rule: str = "<= -2.5"
+    """Comparison that makes a value positive."""
     unit: str = "subject"
+    """What gets one outcome: subject."""
     minimum_age_years: float = 20.0
+    """Younger people get no probability."""
 
     def __post_init__(self) -> None:
         if not self.regions:

@@ -58,9 +58,13 @@ class SplitConfig:
     """Which subjects a model learns from and which it is tested on: stratified folds by subject, repeated."""
 
     protocol: str = "folds"
+    """folds, dealt by subject and stratified by outcome."""
     folds: int = 5
+    """Parts of the subjects; each is tested once per repeat."""
     repeats: int = 3
+    """How often the subjects are dealt anew."""
     seed: int = 2023
+    """Of the first repeat; the next ones count up."""
 
     def __post_init__(self) -> None:
         check_one_of("splits.protocol", self.protocol, PROTOCOLS)

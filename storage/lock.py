@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from storage.errors import LockedError, StorageError
+from storage.errors import ConfigError, InputError, LockedError, StorageError
 
 _own: set[int] = set()
 
@@ -46,7 +46,8 @@ os.register_at_fork(after_in_child=_close_inherited)
 class FolderLock:
     """Hold `folder/.lock` for the length of a with block; a second holder gets LockedError.
 
-    While held, the file says who holds it (JSON); then it is empty, as no output tells when it was made.
+    While held, the file says who holds it (JSON); then it is empty, as no output tells when it was made. A
+    holder who only refuses what was asked (ConfigError, InputError, LockedError) leaves no file that it made.
     """
 
     def __init__(self, folder: Path, purpose: str) -> None:
@@ -57,12 +58,16 @@ class FolderLock:
     def __enter__(self) -> Self:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = open_own(self.folder / ".lock")
+            self._made = not self._file.exists()
+            self._descriptor = open_own(self._file)
         except OSError as error:
             advice = "choose another folder."
             raise StorageError(f"{self.folder} can't be written: {error.strerror}; {advice}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._is_current():  # a holder who refused has just removed it
+                close_own(self._descriptor)
+                return self.__enter__()
             self._note(self._holder())
         except OSError as error:
             said = os.pread(self._descriptor, 4096, 0)
@@ -77,8 +82,20 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor in _own:
+            if self._made and isinstance(error, ConfigError | InputError | LockedError):
+                self._file.unlink(missing_ok=True)
             self._note(b"")
             close_own(self._descriptor)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / ".lock"
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(self._file.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
 
     def _note(self, data: bytes) -> None:
         os.ftruncate(self._descriptor, 0)

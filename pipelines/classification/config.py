@@ -11,19 +11,18 @@ THRESHOLDS = ("f1", "youden", "0.5")
 
 @dataclass(kw_only=True, slots=True)
 class ClassificationConfig:
-    """A linear layer on frozen features, one for all regions, and the mean of its probabilities per subject.
-
-    input_size: side in pixels of the square region images that the encoder sees. l2: candidate weights of the
-    squared norm beside the mean log loss; inner folds of the training part choose. threshold: what the inner
-    folds maximise to find the subject's threshold: macro-F1 (f1), Youden's index, or none (0.5).
-    batch_size: region images per pass through the encoder.
-    """
+    """A linear layer on frozen features, one for all regions, and the mean of its probabilities per subject."""
 
     input_size: int = 224
+    """Side in pixels of the square region images that the encoder sees."""
     l2: list[float] = field(default_factory=lambda: [0.001, 0.01, 0.1, 1.0, 10.0])
+    """Candidate weights of the squared norm beside the mean log loss; the inner folds choose."""
     inner_folds: int = 4
+    """Folds of the training part, which choose l2, threshold and calibration."""
     threshold: str = "f1"
+    """What the inner folds maximise to find the subject's threshold: f1 (macro), youden, or 0.5 as it is."""
     batch_size: int = 64
+    """Region images per pass through the encoder."""
 
     def __post_init__(self) -> None:
         check_at_least("classification.input_size", self.input_size, 32)

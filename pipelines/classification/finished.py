@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.described import FORMAT, KIND, Description, digest
 from pipelines.classification.probe import Head
 from pipelines.classification.select import Selection
 from pipelines.config import StudyConfig
@@ -34,70 +34,38 @@ from pipelines.segmentation.segment import model_id
 from storage.atomic import write_bytes, write_json
 from storage.errors import InputError
 
-FORMAT = 1
-KIND = "finished"
 _VERSIONS = ("radmill", "numpy", "scikit-learn", "timm", "torch")
 
 Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishedModel:
+class FinishedModel(Description):
     """The head of a finished model and its settings; segmenter and encoder are read from its folder."""
 
     head: Head
     chosen: Selection
-    study: StudyConfig
-    config: ClassificationConfig
-    method: str
-    trained_on: frozenset[str]
-    trained_pixels: frozenset[str]
 
     @classmethod
     def load(cls, folder: Path) -> FinishedModel:
         """Read a folder that `classify` wrote; InputError where no finished model is in it."""
+        described = Description.read(folder)
+        layer = read_part(folder, "head")[1]
         try:
-            document = json.loads((folder / "model.json").read_text("utf-8"))
-            if (document["format"], document["kind"]) != (FORMAT, KIND):
-                raise InputError(
-                    f"{folder} holds a model of kind {document['kind']} and format {document['format']}, but "
-                    f"must hold a finished one of format {FORMAT}; name the folder of the stage classify."
-                )
-            fitted, layer = read_part(folder, "head")
-            # JSON's null is how NaN was written.
-            nan = float("nan")
-            chosen: dict[str, Any] = {name: nan if value is None else value for name, value in fitted.items()}
             return cls(
+                **vars(described),
                 head=Head(
                     weight_D=layer["weight"].numpy(),
                     bias=float(layer["bias"]),
                     mean_RD=layer["mean"].numpy(),
                     scale_RD=layer["scale"].numpy(),
                 ),
-                chosen=Selection(**chosen),
-                study=StudyConfig(**document["study"]),
-                config=ClassificationConfig(**document["classification"]),
-                method=str(document["encoder"]["method"]),
-                trained_on=frozenset(document["trained_on"]["subjects"]),
-                trained_pixels=frozenset(document["trained_on"]["pixels"]),
+                chosen=Selection(**described.fitted),
             )
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{folder} must hold a finished model, but has no {Path(error.filename).name}; the stage "
-                "classify makes one."
-            ) from error
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError) as error:
             raise InputError(
                 f"{folder} holds no finished model that this version can read; classify again."
             ) from error
-
-    def trained_with(self, subjects: Iterable[str]) -> int:
-        """How many of these subjects the model has learnt from."""
-        return len(self.trained_on & {_digest(subject) for subject in subjects})
-
-    def trained_with_films(self, pixels_sha256: Iterable[str]) -> int:
-        """How many of these films, whatever their store's key, the model has learnt from."""
-        return len(self.trained_pixels & {_digest(pixels) for pixels in pixels_sha256})
 
 
 def check_segmenter(segmenter: Path, segmentation_id: str) -> None:
@@ -137,8 +105,8 @@ def write_model(
         "trained_on": {
             "data_kind": sorted(set(films["data_kind"])),
             "films": len(films),
-            "pixels": sorted(_digest(pixels) for pixels in set(films["pixels_sha256"])),
-            "subjects": sorted(_digest(subject) for subject in set(films["subject"])),
+            "pixels": sorted(digest(pixels) for pixels in set(films["pixels_sha256"])),
+            "subjects": sorted(digest(subject) for subject in set(films["subject"])),
         },
         "versions": {package: version(package) for package in _VERSIONS},
     }
@@ -170,7 +138,3 @@ def load_encoder(folder: Path, device: torch.device) -> Encoder:
     """The encoder in a folder of the stage pretrain, or in a finished model."""
     settings, tensors = read_part(folder, "encoder")
     return Encoder(str(settings["backbone"]), tensors, device)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,10 +10,11 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from pipelines.classification.cortical import subject_indices
+from pipelines.classification.described import check_study, outcomes_to_evaluate
 from pipelines.classification.embed import write_embeddings
 from pipelines.classification.features import region_features
 from pipelines.classification.finished import FinishedModel
-from pipelines.classification.labelled import outside_population, subject_outcomes
+from pipelines.classification.labelled import outside_population
 from pipelines.classification.rows import (
     UNKNOWN,
     Origin,
@@ -32,12 +33,9 @@ from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.segment import segment_store
 from pipelines.segmentation.stored import open_segmentation
 from storage.atomic import write_json
-from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
 from storage.tables import write_table
-
-_OTHERS = "evaluate it on others. Its own are predicted in the folds of the stage classify."
 
 
 def predict(
@@ -73,22 +71,7 @@ def evaluate(
     subjects or films.
     """
     finished = _load(model, study)
-    outcomes = subject_outcomes(store, study)
-    if not outcomes:
-        raise InputError(
-            f"{store.root} holds no outcome of a subject with a film; ingest with outcomes=FILE, "
-            "or use radmill predict."
-        )
-    if known := finished.trained_with(outcomes):
-        raise InputError(
-            f"The model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
-            f"{store.root}; {_OTHERS}"
-        )
-    if known := finished.trained_with_films(store.manifest["pixels_sha256"]):
-        raise InputError(
-            f"The model in {model} has learnt from {known} of {len(store.manifest)} films in {store.root}; "
-            f"{_OTHERS}"
-        )
+    outcomes = outcomes_to_evaluate(model, store, study)
     regions, subjects = _apply(finished, model, store, folder, outcomes, population, progress)
     folds = pd.DataFrame([fold_row(finished.chosen, _origin(finished))])
     write_table(folder / "folds.parquet", folds, FOLDS)
@@ -102,12 +85,8 @@ def evaluate(
 
 
 def _load(model: Path, study: StudyConfig) -> FinishedModel:
-    finished = FinishedModel.load(model)
-    for field in ("name", "regions", "positive"):
-        own, asked = getattr(finished.study, field), getattr(study, field)
-        if own != asked:
-            raise InputError(f"The model in {model} has study.{field} {own}, but study.{field} is {asked}.")
-    return finished
+    check_study(model, study)
+    return FinishedModel.load(model)
 
 
 def _apply(

@@ -14,23 +14,28 @@ APPEARANCES = ("clinic", "random")
 
 @dataclass(kw_only=True, slots=True)
 class PhantomsConfig:
-    """A cohort of synthetic hand radiographs.
-
-    subjects carry an outcome (adults only), unlabelled are further subjects with films alone. effect is the
-    planted correlation between T-score and cortical index: null 0, paper .65, demo .80. appearance: clinic
-    renders by physics; random varies contrast, polarity, frames, noise until a real film is one more sample.
-    """
+    """A cohort of synthetic hand radiographs."""
 
     subjects: int = 160
+    """Subjects with an outcome (adults only)."""
     unlabelled: int = 80
+    """Further subjects with films alone."""
     population: str = "adult"
+    """adult, or child: growing bones, no outcomes."""
     effect: str | None = "paper"
+    """Planted correlation between T-score and cortical index: null 0, paper .65, demo .80."""
     height: int = 512
+    """Rows of a film in pixels."""
     width: int = 400
+    """Columns of a film in pixels."""
     annotators: int = 3
+    """Masks of a film, each by another hand; 0 writes none."""
     format: str = "dicom"
+    """dicom or png."""
     seed: int = 2023
+    """The same seed makes the same people."""
     appearance: str = "clinic"
+    """clinic renders by physics; random varies tone, polarity, frames, noise until a real film is one more sample."""
 
     def __post_init__(self) -> None:
         # YAML turns the word null into None

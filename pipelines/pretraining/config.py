@@ -8,6 +8,8 @@ from typing import ClassVar
 from pipelines.training.config import TrainingConfig
 from storage.errors import check_at_least, check_between, check_one_of
 
+METHODS = ("simclr", "none")
+
 
 @dataclass(kw_only=True, slots=True)
 class PretrainingConfig(TrainingConfig):
@@ -23,7 +25,7 @@ class PretrainingConfig(TrainingConfig):
     optimizer: str = "larc"
     checkpoint_every_steps: int = 500
 
-    method: str = "simclr"
+    method: str = METHODS[0]
     """simclr, or none: the encoder as it was initialised, a control."""
     subjects: str = "without_outcome"
     """without_outcome serves every fold with one encoder; all also sees the images of test subjects."""
@@ -32,25 +34,35 @@ class PretrainingConfig(TrainingConfig):
     crop_pixels: int = 256
     """Side of the cached squares from which views are cut; best at 1 to 1.5 times global_size."""
     global_size: int = 224
+    """Side of a global view in pixels."""
     local_size: int = 96
+    """Side of a local view in pixels."""
     num_global: int = 2
+    """Global views of a crop in a step."""
     num_local: int = 4
+    """Local views of a crop in a step."""
     global_scale_min: float = 0.14
-    """Share of the square's area that a global view covers."""
+    """Least share of the square's area that a global view covers."""
     global_scale_max: float = 1.0
+    """Largest share of a global view."""
     local_scale_min: float = 0.05
+    """Least share of a local view."""
     local_scale_max: float = 0.14
+    """Largest share of a local view."""
     content_aware: bool = True
     """Only views with enough bone; False takes any, the conventional multi-crop."""
     min_content: float = 0.1
     """Least share of a view inside the bone's mask."""
     temperature: float = 0.1
+    """Divides the similarities of the contrastive loss."""
     projection_hidden: int = 2048
+    """Hidden features of the projection head, which is thrown away after the training."""
     projection_size: int = 128
+    """Features of an embedding that the loss compares."""
 
     def __post_init__(self) -> None:
         TrainingConfig.__post_init__(self)  # super() knows the wrong class where slots=True made a new one
-        check_one_of("pretraining.method", self.method, ("simclr", "none"))
+        check_one_of("pretraining.method", self.method, METHODS)
         check_one_of("pretraining.subjects", self.subjects, ("without_outcome", "all"))
         for field, least in (
             ("crop_pixels", 32),

@@ -9,10 +9,12 @@ from storage.errors import check_between
 
 @dataclass(kw_only=True, slots=True)
 class ReportingConfig:
-    """worst: how many films are shown large, the least sure first; overlay_height: their height in pixels."""
+    """What the page shows of the films."""
 
     worst: int = 24
+    """Films shown large, the least sure first."""
     overlay_height: int = 320
+    """Their height in pixels."""
 
     def __post_init__(self) -> None:
         check_between("reporting.worst", self.worst, 0, 200)

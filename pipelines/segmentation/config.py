@@ -28,6 +28,7 @@ class SegmentationConfig(TrainingConfig):
     grid_height: int = 320
     """Rows of the grid on which the network works; a film is fitted into it without distortion."""
     grid_width: int = 256
+    """Columns of that grid."""
     channels: list[int] = field(default_factory=lambda: [24, 48, 96, 160, 192])
     """Width of each level of the U-Net; the first works at half the grid's size."""
     experts: int = 4

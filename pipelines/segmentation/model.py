@@ -15,10 +15,9 @@ from torch import Tensor
 
 from pipelines.config import StudyConfig
 from pipelines.segmentation.config import SegmentationConfig
+from pipelines.segmentation.described import SECTION
 from pipelines.segmentation.experts import ExpertSegmenter
 from storage.errors import ConfigError, InputError
-
-SECTION = "segmenter"  # of model.json; also the prefix of its tensors in a model that holds more
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ import torch
 from pipelines.config import StudyConfig
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.config import SegmentationConfig
+from pipelines.segmentation.described import check_regions
 from pipelines.segmentation.metrics import dice_per_class
 from pipelines.segmentation.predict import Prediction, Segmenter
 from pipelines.segmentation.regions import RegionCrop, crop_regions
@@ -28,7 +29,7 @@ from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO
 from storage.arrays import create_array, writing_group
 from storage.atomic import new_folder, remove_folder, write_json
 from storage.codec import encode_png
-from storage.errors import ConfigError, InputError
+from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import FILM_INDEX, REGION_INDEX
 from storage.shards import Placed, ShardWriter
@@ -59,12 +60,8 @@ def segment_store(
     A segmentation by the same model of another generation is replaced. InputError where the folder holds no
     segmenter, ConfigError where it was trained for other regions.
     """
+    check_regions(model_folder, study)
     segmenter = Segmenter.load(model_folder, "cuda" if torch.cuda.is_available() else "cpu")
-    if segmenter.settings.regions != study.regions:
-        raise ConfigError(
-            f"The segmenter in {model_folder} finds {', '.join(segmenter.settings.regions)},"
-            f" but study.regions is {', '.join(study.regions)}: choose a segmenter of this study."
-        )
     if config.threads:
         torch.set_num_threads(config.threads)
     folder = store.root / "segmentations" / model_id(model_folder)

@@ -16,9 +16,10 @@ from pipelines.config import StudyConfig
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.augment import augment
 from pipelines.segmentation.config import SegmentationConfig
+from pipelines.segmentation.described import SECTION
 from pipelines.segmentation.experts import PHASES, ExpertSegmenter
 from pipelines.segmentation.loss import anneal, mixture_loss
-from pipelines.segmentation.model import SECTION, SegmenterSettings
+from pipelines.segmentation.model import SegmenterSettings
 from pipelines.segmentation.prepare import standardise
 from pipelines.segmentation.samples import (
     AnnotatedFilm,

@@ -21,13 +21,17 @@ class TrainingConfig:
     lr: float = 1e-3
     """Peak learning rate, reached after the warm-up."""
     weight_decay: float = 1e-4
+    """Decay of the weights per step, decoupled from the gradient where the optimizer is adamw."""
     warmup_steps: int = 0
+    """Steps over which the rate grows from 0 to its peak; it falls as a cosine after them."""
     optimizer: str = "adamw"
     """adamw, or larc: SGD with momentum whose rate is adapted per layer."""
     larc_clip: bool = False
     """False adapts as LARS and SwAV do; True never exceeds the plain rate, the original LARC."""
     seed: int = 2023
+    """Decides weights, order and views; the same seed gives the same model."""
     checkpoint_every_steps: int = 100
+    """Steps between saved states; a stopped training goes on from the newest."""
     loader_workers: int = 1
     """Threads that prepare batches ahead, one batch each; 0 prepares them between the steps."""
     threads: int = 0

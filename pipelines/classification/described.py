@@ -1,0 +1,105 @@
+"""What a finished model says of itself, and whether it may be used on a store; reads no weights and imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.labelled import subject_outcomes
+from pipelines.config import StudyConfig
+from storage.errors import InputError
+from storage.manifest import Store
+
+FORMAT = 1
+KIND = "finished"
+_OTHERS = "evaluate it on others. Its own are predicted in the folds of the stage classify."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """model.json of a finished model; `fitted` holds what the inner folds chose."""
+
+    study: StudyConfig
+    config: ClassificationConfig
+    fitted: dict[str, Any]
+    method: str
+    trained_on: frozenset[str]
+    trained_pixels: frozenset[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder that `classify` wrote; InputError where no finished model is in it."""
+        try:
+            document = json.loads((folder / "model.json").read_text("utf-8"))
+            if (document["format"], document["kind"]) != (FORMAT, KIND):
+                raise InputError(
+                    f"{folder} holds a model of kind {document['kind']} and format {document['format']}, but "
+                    f"must hold a finished one of format {FORMAT}; name the folder of the stage classify."
+                )
+            # JSON's null is how NaN was written.
+            nan = float("nan")
+            return cls(
+                study=StudyConfig(**document["study"]),
+                config=ClassificationConfig(**document["classification"]),
+                fitted={name: nan if value is None else value for name, value in document["head"].items()},
+                method=str(document["encoder"]["method"]),
+                trained_on=frozenset(document["trained_on"]["subjects"]),
+                trained_pixels=frozenset(document["trained_on"]["pixels"]),
+            )
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{folder} must hold a finished model, but has no {Path(error.filename).name}; the stage "
+                "classify makes one."
+            ) from error
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{folder} holds no finished model that this version can read; classify again."
+            ) from error
+
+    def trained_with(self, subjects: Iterable[str]) -> int:
+        """How many of these subjects the model has learnt from."""
+        return len(self.trained_on & {digest(subject) for subject in subjects})
+
+    def trained_with_films(self, pixels_sha256: Iterable[str]) -> int:
+        """How many of these films, whatever their store's key, the model has learnt from."""
+        return len(self.trained_pixels & {digest(pixels) for pixels in pixels_sha256})
+
+
+def check_study(model: Path, study: StudyConfig) -> None:
+    """Raise InputError unless the folder holds a finished model of this study."""
+    own_study = Description.read(model).study
+    for field in ("name", "regions", "positive"):
+        own, asked = getattr(own_study, field), getattr(study, field)
+        if own != asked:
+            raise InputError(f"The model in {model} has study.{field} {own}, but study.{field} is {asked}.")
+
+
+def outcomes_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[str, int]:
+    """Subject -> outcome of the store; InputError where there are none, or the model has learnt from its films."""
+    described, outcomes = Description.read(model), subject_outcomes(store, study)
+    if not outcomes:
+        raise InputError(
+            f"{store.root} holds no outcome of a subject with a film; ingest with outcomes=FILE, "
+            "or use radmill predict."
+        )
+    if known := described.trained_with(outcomes):
+        raise InputError(
+            f"The model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
+            f"{store.root}; {_OTHERS}"
+        )
+    if known := described.trained_with_films(store.manifest["pixels_sha256"]):
+        raise InputError(
+            f"The model in {model} has learnt from {known} of {len(store.manifest)} films in {store.root}; "
+            f"{_OTHERS}"
+        )
+    return outcomes
+
+
+def digest(text: str) -> str:
+    """What model.json keeps of a pseudonym: enough to know it again, not to find it elsewhere."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
