@@ -9,8 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from storage.errors import ConfigError, RadmillError, StorageError
+
+if TYPE_CHECKING:
+    from jobs.config import Settings
+    from jobs.registry import Job
 
 # Nothing that we run may look for news on the network or send any.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -71,7 +76,15 @@ def _run_job(words: list[str]) -> int:
         print(resolved_yaml(job, overrides), end="")
         return 0
     settings = settings_for(job, rest)
+    check(job, settings)
     return int(import_module(job.page).main(settings))
+
+
+def check(job: Job, settings: Settings) -> None:
+    """Whatever the job's page can refuse before it makes or computes anything; `plan` asks the same."""
+    page = import_module(job.page)
+    if hasattr(page, "check"):
+        page.check(settings)
 
 
 def split_job(words: Sequence[str]) -> tuple[str, list[str]]:

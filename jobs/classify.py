@@ -6,14 +6,33 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, model_fingerprint, segmentation_id, segmented_by
+from jobs.folders import (
+    check_stage_model,
+    held,
+    model_fingerprint,
+    opened_store,
+    segmentation_id,
+    segmented_by,
+)
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 
 
+def check(settings: Settings) -> None:
+    """There is a store; this run has segmented it and has an encoder; the outcomes are by the study's rule."""
+    from pipelines.classification.labelled import subject_outcomes
+    from pipelines.segmentation.stored import open_segmentation
+
+    store, out = opened_store(settings), Path(str(settings.out))
+    open_segmentation(store.root, segmentation_id(out))
+    check_stage_model(out, "pretrain")
+    if settings.population == "adult":
+        subject_outcomes(store, settings.study)
+
+
 def main(settings: Settings) -> int:
     """`radmill classify store=DIR out=DIR`; the encoder is OUT/pretrain."""
-    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
+    store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("classify", out, store):
         classify(Flow(out, settings), store)
     return 0

@@ -8,9 +8,14 @@ from pathlib import Path
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, record_settings
-from jobs.owner import claim
+from jobs.owner import check_owner, claim
 from jobs.phantoms import phantoms
 from jobs.stages import run_stages
+
+
+def check(settings: Settings) -> None:
+    """`out` is this demo's."""
+    check_owner(Path(str(settings.out)), _identity(settings), settings.fresh)
 
 
 def main(settings: Settings) -> int:
@@ -18,7 +23,7 @@ def main(settings: Settings) -> int:
     out = Path(str(settings.out))
     store = out / "store"
     with held("demo", out, store):
-        claim(out, {"job": "demo", "study": settings.study.name}, settings.fresh)
+        claim(out, _identity(settings), settings.fresh)
         record_settings("demo", out, settings)
         raw = phantoms(Flow(out, settings)).path
         settings = replace(
@@ -29,3 +34,7 @@ def main(settings: Settings) -> int:
         )
         run_stages(Flow(out, settings), store)
     return 0
+
+
+def _identity(settings: Settings) -> dict[str, str]:
+    return {"job": "demo", "study": settings.study.name}

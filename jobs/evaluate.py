@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jobs.config import Settings
+from jobs.folders import opened_store
+from jobs.predict import check as check_predict
 from jobs.predict import over_new_films
+
+
+def check(settings: Settings) -> None:
+    """As predict; and the store has outcomes of subjects whom the model has never seen."""
+    from pipelines.classification.described import outcomes_to_evaluate
+
+    check_predict(settings)
+    outcomes_to_evaluate(Path(str(settings.model)), opened_store(settings), settings.study)
 
 
 def main(settings: Settings) -> int:

@@ -66,14 +66,14 @@ class Flow:
             _say(
                 f"{name:16} runs again, changed: {'; '.join(changes[:4])}{' ...' if len(changes) > 4 else ''}"
             )
-        folder.begin(self.settings.fresh)
+        goes_on = folder.begin(self.settings.fresh)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         write_text(folder.path / "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
         try:
             with Measured() as measured, shown(name) as progress:
                 summary = action(folder.path, progress)
         except (ConfigError, InputError):
-            folder.restore()  # a mistyped value must not cost what was finished before
+            folder.withdraw(goes_on)  # a mistyped value must not cost what was finished before
             raise
         self.total_s += measured.seconds
         folder.finish(summary, _provenance(name, started, measured, config))

@@ -5,15 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.compose import settings_yaml
 from jobs.config import Settings
+from jobs.listing import files_below
 from jobs.registry import JOBS
 from storage.atomic import write_text
-from storage.errors import InputError
+from storage.errors import ConfigError, InputError, LockedError
 from storage.lock import FolderLock
+
+if TYPE_CHECKING:
+    from storage.manifest import Store
+
+WEIGHTS = "model.safetensors"
+_HELD = {"raw": "films", "annotations": "masks"}
 
 
 @contextmanager
@@ -24,13 +32,29 @@ def held(job: str, *folders: Path) -> Iterator[None]:
         LockedError: another run holds one of them.
         InputError: one of them is a file.
     """
+    resolved = list(dict.fromkeys(path.resolve() for path in folders))
+    for folder in resolved:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; name a folder.")
     with ExitStack() as stack:
-        for folder in dict.fromkeys(path.resolve() for path in folders):
-            if folder.exists() and not folder.is_dir():
-                raise InputError(f"{folder} is a file; name a folder.")
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in resolved:
+            stack.enter_context(_made(folder))
             stack.enter_context(FolderLock(folder, f"radmill {job}"))
         yield
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make the folder; what is still empty of it and its parents goes where the job only refuses."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except (ConfigError, InputError, LockedError):
+        with suppress(OSError):  # somebody has put something into it
+            for path in absent:
+                path.rmdir()
+        raise
 
 
 def record_settings(job: str, out: Path, settings: Settings) -> None:
@@ -38,16 +62,35 @@ def record_settings(job: str, out: Path, settings: Settings) -> None:
     write_text(out / "resolved.yaml", settings_yaml(JOBS[job], settings))
 
 
-def existing(path: str, what: str) -> Path:
-    """The folder that the user named.
+def existing(path: str, key: str) -> Path:
+    """The folder, or for outcomes= the file, that the user named.
 
     Raises:
-        InputError: it is not there.
+        InputError: it is not there, or of the other kind.
     """
-    folder = Path(path)
-    if not folder.exists():
-        raise InputError(f"{what}={path} does not exist; name an existing folder.")
-    return folder
+    named, kind, other = Path(path), "folder", "file"
+    if key == "outcomes":
+        kind, other = other, kind
+    if not named.exists():
+        raise InputError(f"{key}={path} does not exist; name an existing {kind}.")
+    if named.is_dir() != (kind == "folder"):
+        raise InputError(f"{key}={path} is a {other}; name a {kind}.")
+    return named
+
+
+def existing_inputs(settings: Settings) -> None:
+    """Raise InputError unless the raw films, outcomes and masks that were named are there and hold something."""
+    for key in ("raw", "outcomes", "annotations"):
+        path = getattr(settings, key)
+        if path is not None and next(files_below(existing(path, key)), None) is None:
+            raise InputError(f"{key}={path} holds no files; name a folder with {_HELD[key]}.")
+
+
+def opened_store(settings: Settings) -> Store:
+    """The store that the user named; InputError where there is none."""
+    from storage.manifest import Store
+
+    return Store.open(existing(str(settings.store), "store"))
 
 
 def model_fingerprint(folder: Path) -> str:
@@ -56,13 +99,32 @@ def model_fingerprint(folder: Path) -> str:
     Raises:
         InputError: no finished model lies there.
     """
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise InputError(
-            f"{folder} holds no finished model (model.safetensors); train one first, or name another folder."
-        )
-    with weights.open("rb") as file:
+    check_model(folder)
+    with (folder / WEIGHTS).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def check_model(folder: Path, key: str | None = None, stage: str | None = None) -> None:
+    """Raise InputError unless a finished model lies there.
+
+    key: what the user typed the folder as; stage: which stage makes such models, whose folder may be meant.
+    """
+    if (folder / WEIGHTS).is_file():
+        return
+    if key and stage and (folder / stage / WEIGHTS).is_file():
+        raise InputError(f"{key}={folder} is a run; its model is in {key}={folder / stage}.")
+    raise InputError(
+        f"{folder} holds no finished model ({WEIGHTS}); train one first, or name another folder."
+    )
+
+
+def check_stage_model(out: Path, stage: str, advice: str = "") -> Path:
+    """The folder of a stage of this run with its model; InputError where it has not finished, with advice."""
+    if not (out / stage / WEIGHTS).is_file():
+        raise InputError(
+            f"{out} has no finished stage '{stage}'; run radmill {stage} store=DIR out={out} first{advice}."
+        )
+    return out / stage
 
 
 def segmentation_id(out: Path) -> str:

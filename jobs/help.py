@@ -1,7 +1,8 @@
-"""What `--help` prints: the few keys that matter first."""
+"""What `--help` prints: keys in columns, the few that matter first."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import yaml
@@ -60,7 +61,7 @@ def job_help(job: Job) -> str:
     for section in (*job.sections, *GROUPS):
         prefix = "" if section == job.section else f"{section}."
         sections.append((section, _keys(section, prefix, values.get(section, {}))))
-    width = min(_WIDEST, max(len(left) for _, rows in sections for left, _ in rows))
+    width = max(len(left) for _, rows in sections for left, _ in rows if len(left) <= _WIDEST)
     lines = [f"radmill {job.name}: {job.summary}.", "", f"  {job.example}"]
     for title, rows in sections:
         if rows:
@@ -91,4 +92,4 @@ def _typed(value: object) -> str:
     """A value as it is typed on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else shlex.quote(str(value))

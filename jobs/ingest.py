@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster.local import num_processes
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held
+from jobs.folders import existing, existing_inputs, held
 from jobs.listing import listing
 from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
@@ -18,10 +18,18 @@ from storage.atomic import write_json
 QUARANTINED = 3
 
 
+def check(settings: Settings) -> None:
+    """Every path is there; the sheet has its columns."""
+    from pipelines.ingest.outcomes import read_outcome_sheet
+
+    existing_inputs(settings)
+    if settings.outcomes is not None:
+        read_outcome_sheet(Path(settings.outcomes), settings.study)
+
+
 def main(settings: Settings) -> int:
     """`radmill ingest raw=DIR store=DIR`."""
     store = Path(str(settings.store))
-    existing(str(settings.raw), "raw")
     with held("ingest", store), shown("ingest") as progress:
         summary = _ingest(settings, store, progress)
     console.print(f"{summary} in {store}", markup=False)

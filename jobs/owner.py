@@ -10,8 +10,8 @@ from storage.atomic import write_json
 from storage.errors import ConfigError
 
 
-def claim(out: Path, identity: Mapping[str, str], fresh: bool) -> None:
-    """Write OUT/run.json on first use; later runs must be the same one.
+def check_owner(out: Path, identity: Mapping[str, str], fresh: bool) -> None:
+    """Refuse the folder of another run.
 
     Raises:
         ConfigError: `out` belongs to another run; the sentence says what differs.
@@ -25,4 +25,9 @@ def claim(out: Path, identity: Mapping[str, str], fresh: bool) -> None:
                 f"out={out} belongs to another run ({'; '.join(differing)}). "
                 "Choose another out, or fresh=true to start this one over."
             )
-    write_json(record, dict(identity))
+
+
+def claim(out: Path, identity: Mapping[str, str], fresh: bool) -> None:
+    """Write OUT/run.json on first use; later runs must be the same one (ConfigError as `check_owner`)."""
+    check_owner(out, identity, fresh)
+    write_json(out / "run.json", dict(identity))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from jobs.config import Settings
 from jobs.folders import existing
@@ -12,17 +13,29 @@ from jobs.listing import files_below
 from jobs.registry import JOBS, Job
 
 EXPECTED_AUC = 0.8
+MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing
+PHANTOMS_POSITIVE = 0.284  # share of the subjects with outcome
+
+
+class Counts(NamedTuple):
+    """Subjects with an outcome."""
+
+    subjects: int
+    positives: int
+
+    @property
+    def negatives(self) -> int:
+        return self.subjects - self.positives
 
 
 def plan(words: Sequence[str]) -> int:
     """Print the plan of `JOB key=value ...` and return 0.
 
     Raises:
-        ConfigError: the words would not start the job either.
+        ConfigError, InputError: the words would not start the job either; the job's own checks say so.
     """
-    from jobs.__main__ import split_job
+    from jobs.__main__ import check, split_job
     from jobs.compose import settings_for
-    from jobs.stages import check_segmenter
     from storage.errors import ConfigError
 
     if words and words[-1] in ("-h", "--help"):
@@ -32,8 +45,7 @@ def plan(words: Sequence[str]) -> int:
         raise ConfigError("radmill plan needs a job; e.g. radmill plan run raw=DIR store=DIR out=DIR")
     name, rest = split_job(words)
     settings = settings_for(JOBS[name], rest)
-    if name == "run":
-        check_segmenter(settings)
+    check(JOBS[name], settings)
     print(f"radmill {name} would do the following; nothing is written.")
     print("\n".join(f"  {line}" for line in _lines(JOBS[name], settings)))
     return 0
@@ -47,10 +59,11 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines += _raw_lines(settings)
     if settings.store is not None and "raw" not in job.required:
         lines += _store_lines(Path(settings.store))
-    if settings.outcomes is not None:
-        lines += _outcome_lines(settings)
+    counts = _counts(job, settings)
+    if counts is not None and (counts.subjects or "splits" in job.sections):
+        lines += _precision_lines(counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):
-        if section in job.sections and not (section == "segmentation" and settings.segmenter):
+        if job.name in (stage, "demo", "run") and not (section == "segmentation" and settings.segmenter):
             training = getattr(settings, section)
             lines.append(
                 f"{stage}: {training.steps:,} steps of {training.batch_size}, "
@@ -61,16 +74,61 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines.append(
             f"evaluation: {splits.repeats} repeats of {splits.folds} folds by subject, seeds from {splits.seed}"
         )
+        lines += _fold_lines(counts, splits.folds)
     return lines
+
+
+def _counts(job: Job, settings: Settings) -> Counts | None:
+    """Subjects and positives among them, where something tells: the phantoms, the sheet, or the store."""
+    if settings.population == "child":
+        return Counts(0, 0)
+    if "phantoms" in job.sections:
+        subjects = settings.phantoms.subjects if settings.phantoms.population == "adult" else 0
+        return Counts(subjects, round(PHANTOMS_POSITIVE * subjects))
+    if settings.outcomes is not None:
+        return _sheet_counts(settings)
+    if job.name in ("classify", "evaluate"):
+        from pipelines.classification.labelled import subject_outcomes
+        from storage.manifest import Store
+
+        outcomes = subject_outcomes(Store.open(Path(str(settings.store))), settings.study)
+        return Counts(len(outcomes), sum(outcomes.values()))
+    return None
+
+
+def _precision_lines(counts: Counts) -> list[str]:
+    """How wide the interval of an AUC will be, never beyond what an AUC can be."""
+    if not counts.subjects:
+        return ["outcomes: none, so embeddings alone come out, no probability"]
+    half = auc_half_width(EXPECTED_AUC, counts.positives, counts.negatives)
+    if not half <= MOST_HALF_WIDTH:
+        expected = "too few to say"
+    else:
+        low, high = max(0.0, EXPECTED_AUC - half), min(1.0, EXPECTED_AUC + half)
+        expected = f"an AUC of {EXPECTED_AUC:.2f} would have the 95 % interval {low:.2f} to {high:.2f}"
+    return [
+        f"outcomes: {counts.subjects:,} subjects, {counts.positives:,} positive",
+        f"expected precision: {expected}",
+    ]
+
+
+def _fold_lines(counts: Counts | None, folds: int) -> list[str]:
+    """What classify would refuse, as far as counts alone tell."""
+    if counts is None or not counts.subjects:
+        return []
+    rare, which = min((counts.positives, "positive"), (counts.negatives, "negative"))
+    if rare >= folds:
+        return []
+    advice = f"set splits.folds={rare}" if rare >= 2 else "more subjects are needed"
+    return [f"WARNING: {folds} folds, but only {rare} {which}: classify would refuse; {advice}"]
 
 
 def _phantom_lines(settings: Settings) -> list[str]:
     p = settings.phantoms
     films = p.subjects + p.unlabelled
-    lines = [
+    return [
         f"phantoms: {films:,} films of {p.height} x {p.width}, {p.annotators} annotators, effect {p.effect or 'null'}"
     ]
-    return [*lines, _precision(p.subjects, round(0.284 * p.subjects))] if p.subjects else lines
 
 
 def _raw_lines(settings: Settings) -> list[str]:
@@ -96,24 +154,20 @@ def _store_lines(root: Path) -> list[str]:
     return [f"store: {counts}"]
 
 
-def _outcome_lines(settings: Settings) -> list[str]:
-    """Counts from the sheet alone; matching it with the films is ingest's work."""
+def _sheet_counts(settings: Settings) -> Counts:
+    """Patients of the sheet alone, positive if any row is; matching them with the films is ingest's work."""
+    from pipelines.ingest.outcomes import read_outcome_sheet
     from pipelines.ingest.rule import parse_rule
-    from pipelines.ingest.sheet import number, read_sheet
+    from pipelines.ingest.sheet import number
 
-    sheet = read_sheet(existing(str(settings.outcomes), "outcomes"), "outcomes")
-    column = settings.study.outcome_column.casefold()
-    sheet.require(column)
-    rule = parse_rule(settings.study.outcome_rule)
-    values = [value for row in sheet.rows if not math.isnan(value := number(row.get(column, "")))]
-    positives = sum(map(rule.outcome, values))
-    return [f"outcomes: {len(values):,} rows, {positives:,} positive", _precision(len(values), positives)]
-
-
-def _precision(subjects: int, positives: int) -> str:
-    half = auc_half_width(EXPECTED_AUC, positives, subjects - positives)
-    counts = f"{positives:,} of {subjects:,} positive"
-    return f"expected precision: AUC {EXPECTED_AUC:.2f} +- {half:.2f} (95 %) with {counts}"
+    sheet = read_outcome_sheet(existing(str(settings.outcomes), "outcomes"), settings.study)
+    column, rule = settings.study.outcome_column.casefold(), parse_rule(settings.study.outcome_rule)
+    positive: dict[str, bool] = {}
+    for row in sheet.rows:
+        if not math.isnan(value := number(row.get(column, ""))):
+            patient = row.get("patient_id", "")
+            positive[patient] = positive.get(patient, False) or bool(rule.outcome(value))
+    return Counts(len(positive), sum(positive.values()))
 
 
 def auc_half_width(auc: float, positives: int, negatives: int) -> float:

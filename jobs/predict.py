@@ -6,8 +6,17 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, model_fingerprint
+from jobs.folders import check_model, existing, held, model_fingerprint, opened_store
 from pipelines.progress import Progress
+
+
+def check(settings: Settings) -> None:
+    """There are a store and a finished model of this study."""
+    from pipelines.classification.described import check_study
+
+    opened_store(settings)
+    check_model(model := existing(str(settings.model), "model"), "model", "classify")
+    check_study(model, settings.study)
 
 
 def main(settings: Settings) -> int:
@@ -19,8 +28,8 @@ def over_new_films(job: str, settings: Settings) -> int:
     """What predict and evaluate share: the same frozen model, without and with outcomes."""
     from storage.manifest import Store
 
-    model, store_root = existing(str(settings.model), "model"), existing(str(settings.store), "store")
-    out, store = Path(str(settings.out)), Store.open(store_root)
+    model, store_root, out = Path(str(settings.model)), Path(str(settings.store)), Path(str(settings.out))
+    store = Store.open(store_root)
 
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.classification import predict as frozen

@@ -6,15 +6,22 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, segmentation_id
+from jobs.folders import held, opened_store, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.session import local_session
 from pipelines.progress import Progress
 
 
+def check(settings: Settings) -> None:
+    """There is a store, and this run has segmented it."""
+    from pipelines.segmentation.stored import open_segmentation
+
+    open_segmentation(opened_store(settings).root, segmentation_id(Path(str(settings.out))))
+
+
 def main(settings: Settings) -> int:
     """`radmill pretrain store=DIR out=DIR method=simclr`."""
-    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
+    store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("pretrain", out, store):
         pretrain(Flow(out, settings), store)
     return 0

@@ -6,15 +6,21 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held
+from jobs.folders import existing, held, opened_store
 from jobs.progress import console
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 
 
+def check(settings: Settings) -> None:
+    """There are a store and a run."""
+    opened_store(settings)
+    existing(str(settings.out), "out")
+
+
 def main(settings: Settings) -> int:
     """`radmill report store=DIR out=DIR`."""
-    store, out = existing(str(settings.store), "store"), existing(str(settings.out), "out")
+    store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("report", out):
         report(Flow(out, settings), store)
     console.print(f"Report: {out / 'report' / 'report.html'}", markup=False)

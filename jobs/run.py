@@ -6,24 +6,34 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, record_settings
+from jobs.folders import held, record_settings
+from jobs.ingest import check as check_ingest
 from jobs.ingest import left_out_code
-from jobs.owner import claim
+from jobs.owner import check_owner, claim
 from jobs.stages import check_segmenter, run_stages
+
+
+def check(settings: Settings) -> None:
+    """The inputs are there, the bones can be found, `out` is this run's."""
+    check_ingest(settings)
+    check_segmenter(settings)
+    check_owner(Path(str(settings.out)), _identity(settings), settings.fresh)
 
 
 def main(settings: Settings) -> int:
     """`radmill run study=hand raw=DIR store=DIR out=DIR [outcomes=FILE] [annotations=DIR | segmenter=DIR]`."""
-    raw, store, out = existing(str(settings.raw), "raw"), Path(str(settings.store)), Path(str(settings.out))
-    check_segmenter(settings)
+    store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("run", out, store):
-        identity = {
-            "job": "run",
-            "study": settings.study.name,
-            "raw": str(raw.resolve()),
-            "store": str(store.resolve()),
-        }
-        claim(out, identity, settings.fresh)
+        claim(out, _identity(settings), settings.fresh)
         record_settings("run", out, settings)
         run_stages(Flow(out, settings), store)
     return left_out_code(store)
+
+
+def _identity(settings: Settings) -> dict[str, str]:
+    return {
+        "job": "run",
+        "study": settings.study.name,
+        "raw": str(Path(str(settings.raw)).resolve()),
+        "store": str(Path(str(settings.store)).resolve()),
+    }

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,19 +64,35 @@ class StageFolder:
         if self._previous.is_dir() and _same(_load(self._previous / _BEGUN), self.asked):
             self.restore()
 
-    def begin(self, fresh: bool) -> None:
-        """Keep an unfinished attempt at the same question, to be resumed; set anything else aside until `finish`."""
+    def begin(self, fresh: bool) -> bool:
+        """Keep an unfinished attempt at the same question, to be resumed; set anything else aside until `finish`.
+
+        True where it goes on with what an earlier attempt has left.
+        """
         if fresh or not _same(_load(self._begun), self.asked):
             self._set_aside()
+        goes_on = self.path.is_dir()
         self.path.mkdir(parents=True, exist_ok=True)
         self._done.unlink(missing_ok=True)
         write_json(self._begun, dict(self.asked))
+        return goes_on
+
+    def withdraw(self, goes_on: bool) -> None:
+        """Undo `begin`, which said whether it goes on with an earlier attempt: nothing came of this one."""
+        if not goes_on:
+            shutil.rmtree(self.path)
+        self.restore()
 
     def restore(self) -> None:
         """Put back what `begin` set aside, if anything."""
         if self._previous.is_dir():
             shutil.rmtree(self.path, ignore_errors=True)
             self._previous.rename(self.path)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        with suppress(OSError):  # other stages' folders may be in it
+            self._previous.parent.rmdir()
 
     def _set_aside(self) -> None:
         """A finished stage is worth keeping until another has taken its place; an unfinished one is not."""
@@ -93,6 +110,7 @@ class StageFolder:
             self._done, {"format": FORMAT, "asked": self.asked, "outputs": outputs, "summary": summary}
         )
         shutil.rmtree(self._previous, ignore_errors=True)
+        self._tidy()
 
     def fingerprint(self) -> str:
         """Identifies what the stage wrote, for the stages that read it."""

@@ -6,16 +6,41 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held, model_fingerprint, segmentation_id
+from jobs.folders import (
+    check_model,
+    check_stage_model,
+    existing,
+    held,
+    model_fingerprint,
+    opened_store,
+    segmentation_id,
+)
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
+from pipelines.segmentation.described import check_regions
 from storage.atomic import write_json
+
+
+def check(settings: Settings) -> None:
+    """There are a store and a segmenter of this study."""
+    opened_store(settings)
+    if settings.model is not None:
+        check_named_segmenter(settings.model, "model", settings)
+        return
+    own = check_stage_model(Path(str(settings.out)), "train-segmenter", ", or give model=DIR")
+    check_regions(own, settings.study)
+
+
+def check_named_segmenter(path: str, key: str, settings: Settings) -> None:
+    """Raise InputError or ConfigError unless the folder that the user named holds a segmenter of the study."""
+    check_model(folder := existing(path, key), key, "train-segmenter")
+    check_regions(folder, settings.study)
 
 
 def main(settings: Settings) -> int:
     """`radmill segment store=DIR out=DIR [model=DIR]`; the model is OUT/train-segmenter unless named."""
-    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
-    model = existing(settings.model or str(out / "train-segmenter"), "model")
+    store, out = Path(str(settings.store)), Path(str(settings.out))
+    model = Path(settings.model or out / "train-segmenter")
     with held("segment", out, store):
         segment(Flow(out, settings), store, model)
     return 0

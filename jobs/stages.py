@@ -7,12 +7,11 @@ from pathlib import Path
 from jobs.classify import classify
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, model_fingerprint
 from jobs.ingest import ingest
 from jobs.pretrain import pretrain
 from jobs.progress import console
 from jobs.report import report
-from jobs.segment import segment
+from jobs.segment import check_named_segmenter, segment
 from jobs.train_segmenter import train_segmenter
 from storage.errors import ConfigError
 
@@ -25,7 +24,7 @@ HOW_TO_GET_A_SEGMENTER = (
 def check_segmenter(settings: Settings) -> None:
     """Raise ConfigError or InputError where the bones could not be found, before anything is made."""
     if settings.segmenter is not None:
-        model_fingerprint(existing(settings.segmenter, "segmenter"))
+        check_named_segmenter(settings.segmenter, "segmenter", settings)
     elif settings.annotations is None:
         raise ConfigError(HOW_TO_GET_A_SEGMENTER)
 

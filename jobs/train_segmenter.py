@@ -6,15 +6,20 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import existing, held
+from jobs.folders import held, opened_store
 from jobs.run_dir import StageFolder
 from jobs.session import local_session
 from pipelines.progress import Progress
 
 
+def check(settings: Settings) -> None:
+    """There is a store."""
+    opened_store(settings)
+
+
 def main(settings: Settings) -> int:
     """`radmill train-segmenter store=DIR out=DIR`."""
-    store, out = existing(str(settings.store), "store"), Path(str(settings.out))
+    store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("train-segmenter", out):
         train_segmenter(Flow(out, settings), store)
     return 0

@@ -12,22 +12,25 @@ PROTOCOLS = ("folds",)
 
 @dataclass(kw_only=True, slots=True)
 class IngestConfig:
-    """How raw films become a store.
-
-    A film's subject is the patient id in its own header where there is one. subject_from says what stands for
-    it elsewhere: file (its name), folder (the one that holds it), or regex:PATTERN over the path below raw=,
-    whose group `subject`, or else first group, is the id. key_file: the secret behind all pseudonyms, made at
-    the first ingest; None is STORE.key beside the store. memory_gb and timeout_s bound the reading of a file.
-    """
+    """How raw films become a store."""
 
     subject_from: str = "folder"
+    """Whose film it is where no header has a patient id: file (name), folder, or regex:PATTERN with a group. The
+    pattern is searched in the path below raw=; its group `subject`, or else its first, is the id."""
     films_per_shard: int = 64
+    """Films of a shard, give or take whole subjects."""
     max_megapixels: float = 64.0
+    """Larger frames are left out."""
     max_file_mb: float = 512.0
+    """Larger files are left out."""
     timeout_s: float = 60.0
+    """Bounds the reading of a file."""
     memory_gb: float = 4.0
+    """Bounds the reading of a file too."""
     key_file: str | None = None
+    """The secret behind all pseudonyms, made at the first ingest; null is STORE.key beside the store."""
     modalities: list[str] = field(default_factory=lambda: ["CR", "DX", "RG", "RF", "XA"])
+    """DICOM modalities that are films; others are left out."""
 
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)

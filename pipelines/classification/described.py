@@ -1,4 +1,4 @@
-"""What a finished model says of itself, and whether it may be used on a store; reads no weights and imports no torch."""
+"""What a finished model says of itself, and whether it may be used on a store; reads no weights, imports no torch."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ pseudonyms differ, to nobody but who holds the film.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version

@@ -25,7 +25,7 @@ from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
 from pipelines.training.loop import Batch, fit, save_weights
 from pipelines.training.seeding import seed_torch
-from pipelines.training.session import Session, StoppedEarly
+from pipelines.training.session import Session, StoppedEarly, until_stopped
 from storage.atomic import write_json
 from storage.errors import InputError
 from storage.manifest import Store
@@ -55,7 +55,8 @@ def pretrain(
     warning = None
     if config.method != "none":
         if session.rank == 0:
-            open_crops(store.root, segmentation, config.crop_pixels, progress)
+            preparing = until_stopped(session, config.steps, progress)
+            open_crops(store.root, segmentation, config.crop_pixels, preparing)
         session.report({})  # a barrier: the cache has one writer
         crops = open_crops(store.root, segmentation, config.crop_pixels)
         chosen = choose_crops(crops, store, config, study)

@@ -12,7 +12,7 @@ SECTION = "segmenter"  # of model.json; also the prefix of its tensors in a mode
 
 
 def check_regions(folder: Path, study: StudyConfig) -> None:
-    """Raise InputError where the folder holds no segmenter, ConfigError where it finds other regions than the study's."""
+    """Raise InputError where the folder holds no segmenter, ConfigError where it finds other regions."""
     try:
         regions = list(json.loads((folder / "model.json").read_text("utf-8"))[SECTION]["regions"])
     except FileNotFoundError as error:

@@ -33,7 +33,7 @@ from pipelines.segmentation.samples import (
 from pipelines.segmentation.validate import validation_metrics
 from pipelines.training.loop import fit
 from pipelines.training.seeding import seed_torch
-from pipelines.training.session import Session, StoppedEarly
+from pipelines.training.session import Session, StoppedEarly, until_stopped
 from storage.atomic import write_bytes, write_json
 from storage.manifest import Store
 
@@ -56,7 +56,8 @@ def train_segmenter(
     settings = SegmenterSettings.of(config, study)
     trained, validated = split_subjects(annotated_films(store, config.subjects), config)
     trained = cached_keys(store, trained, config)
-    films = load_training(store, trained, config, settings.side_classes, progress)
+    preparing = until_stopped(session, config.steps, progress)
+    films = load_training(store, trained, config, settings.side_classes, preparing)
     grid, bits = (config.grid_height, config.grid_width), film_bits(store)
     held_out = [load_film(store, key, bits[key], *grid, settings.side_classes) for key in validated]
     seed_torch(config.seed, _WEIGHTS)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from pipelines.progress import Progress
 from storage.errors import RadmillError
 
 
@@ -50,13 +51,30 @@ class LocalSession:
         return self._stop.is_set()
 
 
+def until_stopped(session: Session, steps: int, progress: Progress) -> Progress:
+    """A listener for what precedes the first step: raises StoppedEarly once the session is to stop.
+
+    Several ranks are asked at a step's edge alone: they need not prepare equally much.
+    """
+    if session.world_size > 1:
+        return progress
+
+    def report(done: int, total: int, note: str) -> None:
+        progress(done, total, note)
+        if session.should_stop(0):
+            raise StoppedEarly(0, steps)
+
+    return report
+
+
 class StoppedEarly(RadmillError):
-    """A training was asked to stop, saved its state and can go on (exit code 75)."""
+    """A training was asked to stop, saved its state and can go on (exit code 75). step: 0 in the preparation."""
 
     exit_code = 75
 
     def __init__(self, step: int, steps: int) -> None:
-        super().__init__(f"Stopped after step {step} of {steps}; the same command goes on from there.")
+        where = f"after step {step} of {steps}" if step else "while the films were prepared"
+        super().__init__(f"Stopped {where}; the same command goes on from there.")
         self.step = step
         self.steps = steps
 

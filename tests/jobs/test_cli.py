@@ -9,6 +9,7 @@ import pytest
 
 from jobs.__main__ import main
 from jobs.registry import JOBS
+from pipelines.pretraining.config import METHODS
 
 LIGHT = ["info", "--help", "demo --help", "demo --cfg job --resolve", "--completion bash", "plan demo"]
 
@@ -29,7 +30,9 @@ def test_light_commands_import_nothing_heavy(words: str) -> None:
 
 def test_info_is_json() -> None:
     run = subprocess.run([sys.executable, "-m", "jobs", "info"], capture_output=True, text=True, check=True)
-    assert set(JOBS) <= set(json.loads(run.stdout)["jobs"])
+    told = json.loads(run.stdout)
+    assert set(JOBS) <= set(told["jobs"])
+    assert (told["studies"], told["methods"]) == (["hand"], list(METHODS))
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -91,6 +94,7 @@ def test_out_of_another_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 def test_run_without_masks_needs_a_segmenter(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "film.dcm").write_bytes(b"film")
     code, text = failing(
         capsys, "run", f"raw={tmp_path}/raw", f"store={tmp_path}/store", f"out={tmp_path}/out"
     )

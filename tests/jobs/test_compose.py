@@ -32,7 +32,14 @@ def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
         ),
         ("demo", ["population=adult"], "radmill demo does not know the key 'population'."),
         ("pretrain", [*OUT, "batchsize=4"], "Did you mean batch_size?"),
-        ("demo", ["segmentation.stepz=4"], "Did you mean steps?"),
+        ("demo", ["segmentation.stepz=4"], "'segmentation.stepz'. Did you mean segmentation.steps?"),
+        ("ingest", ["ingest.subject_form=file"], "Did you mean ingest.subject_from?"),
+        ("ingest", ["subject_form=file"], "Did you mean subject_from?"),
+        ("run", ["step=4"], "Did you mean segmentation.steps or pretraining.steps?"),
+        ("run", ["segmentatoin.experts=4"], "Did you mean segmentation.experts?"),
+        ("run", ["segmentation=4"], "segmentation is a section: set its keys one by one"),
+        ("demo", ["segmentation.steps.x=4"], "does not know the key 'segmentation.steps.x'"),
+        ("demo", ["splits.qqq=4"], "It takes: splits.protocol, splits.folds, splits.repeats, splits.seed."),
         ("pretrain", [*OUT, "batch_size=many"], "pretraining.batch_size: "),
         ("run", ["raw=r"], "radmill run needs store= and out="),
         (
@@ -40,7 +47,13 @@ def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
             ["raw=r", *OUT, "population=elderly"],
             "population must be one of adult, child, but is elderly.",
         ),
-        ("run", ["raw=r", *OUT, "study=foot"], "foot"),
+        (
+            "run",
+            ["raw=r", *OUT, "study=hnd"],
+            "study must be one of hand, but is hnd. Did you mean study=hand?",
+        ),
+        ("run", ["raw=r", *OUT, "study=foot"], "study must be one of hand, but is foot."),
+        ("run", ["raw=r", *OUT, "cluster=lokal"], "cluster must be one of local, but is lokal. Did you mean"),
         ("ingest", ["raw"], "'raw' is not key=value"),
     ],
 )
@@ -49,6 +62,13 @@ def test_mistakes_are_sentences(job: str, words: list[str], sentence: str) -> No
         settings_for(JOBS[job], words)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_section_is_not_among_its_own_keys() -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_for(JOBS["ingest"], ["qqq=1"])
+    offered = str(caught.value).partition("It takes: ")[2].rstrip(".").split(", ")
+    assert "subject_from" in offered and not {"ingest", "ingest.KEY"} & set(offered)
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,25 @@ def test_a_finished_stage_survives_a_question_that_does_not_end(tmp_path: Path) 
     path = tmp_path / "pretrain"
     finished_stage(path)
     mistyped = StageFolder(path, {"config": {"backbone": "resnet5O"}, "inputs": {}})
-    mistyped.begin(fresh=False)
+    goes_on = mistyped.begin(fresh=False)
     assert not (path / "table.parquet").exists()
-    mistyped.restore()
+    mistyped.withdraw(goes_on)
     assert StageFolder(path, ASKED).finished()
+    assert [one.name for one in tmp_path.iterdir()] == ["pretrain"]
+
+
+def test_an_attempt_that_is_withdrawn_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "pretrain", ASKED)
+    folder.withdraw(folder.begin(fresh=False))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_attempt_that_goes_on_keeps_its_checkpoints_though_it_is_withdrawn(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "pretrain", ASKED)
+    folder.begin(fresh=False)
+    (tmp_path / "pretrain" / "checkpoints").mkdir()
+    folder.withdraw(folder.begin(fresh=False))
+    assert (tmp_path / "pretrain" / "checkpoints").is_dir()
 
 
 def test_a_killed_change_of_mind_is_recalled(tmp_path: Path) -> None:

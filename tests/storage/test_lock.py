@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import LockedError, StorageError
+from storage.errors import InputError, LockedError, StorageError
 from storage.lock import FolderLock
 
 ROOT = Path(__file__).parents[2]
@@ -94,3 +94,12 @@ def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(StorageError, match="x can't be written: File exists"):
         FolderLock(tmp_path / "x", "a").__enter__()
+
+
+def test_who_only_refuses_leaves_no_file_that_was_not_there(tmp_path: Path) -> None:
+    for expected in ([], [tmp_path / ".lock"]):
+        with pytest.raises(InputError), FolderLock(tmp_path, "radmill ingest"):
+            raise InputError("raw= holds no films.")
+        assert list(tmp_path.iterdir()) == expected
+        with FolderLock(tmp_path, "radmill ingest"):
+            pass

@@ -72,6 +72,15 @@ def test_a_stopped_pretraining_goes_on_bit_for_bit(
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+def test_a_pretraining_stops_while_its_crops_are_made(
+    store: Store, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    with pytest.raises(StoppedEarly, match=r"^Stopped while the films were prepared"):
+        pretrain(store, segmentation, tmp_path / "stopped", small(), STUDY, StopsAfter(0))
+    assert not list((store.root / "arrays").glob("*.zarr"))
+    assert train(store, segmentation, tmp_path / "stopped")["steps"] == 5
+
+
 def test_by_default_subjects_with_outcome_are_left_out(
     store: Store, segmentation: Segmentation, tmp_path: Path
 ) -> None:

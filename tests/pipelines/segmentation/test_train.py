@@ -64,6 +64,23 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_training_stops_while_its_films_are_prepared(
+    tmp_path: Path, make_store: Callable[..., Store], study: StudyConfig, config: SegmentationConfig
+) -> None:
+    stop, prepared = Event(), list[int]()
+
+    def stop_at_two(done: int, total: int, note: str) -> None:
+        prepared.append(done)
+        if done == 2:
+            stop.set()
+
+    sentence = r"^Stopped while the films were prepared; the same command goes on from there\.$"
+    with pytest.raises(StoppedEarly, match=sentence) as caught:
+        train_segmenter(make_store(), tmp_path, config, study, LocalSession("cpu", stop), stop_at_two)
+    assert caught.value.exit_code == 75
+    assert prepared == [1, 2]
+
+
 def test_subjects_with_outcome_neither_train_nor_validate(
     make_store: Callable[..., Store], config: SegmentationConfig
 ) -> None:

@@ -1,0 +1,65 @@
+"""Help: every key has its line, from the configs' own docstrings, with the values that the job really takes."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jobs.__main__ import main
+from jobs.choices import choices
+from jobs.registry import JOBS
+from jobs.rooms import keys_of
+
+SECTIONS = sorted({section for job in JOBS.values() for section in job.sections} | {"study", "cluster"})
+
+
+def help_of(job: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([*job.split(), "--help"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_described_in_one_line(section: str) -> None:
+    for key in keys_of(section).values():
+        assert key.about, f"{section}.{key.name} has no docstring in its config"
+        assert "\n" not in key.about and len(key.about) <= 120
+
+
+def test_an_overridden_field_keeps_the_description_of_its_base() -> None:
+    assert keys_of("pretraining")["steps"].about == keys_of("segmentation")["steps"].about
+    assert keys_of("pretraining")["steps"].default == 14000
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_descriptions_stand_in_one_column(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [re.match(r"  [a-z_.0-9]+=.*?  +(?=\S)", line) for line in help_of(job, capsys).splitlines()]
+    assert len({row.end() for row in rows if row}) == 1
+
+
+def test_help_shows_the_values_that_the_demo_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    told = help_of("demo", capsys)
+    assert "phantoms.unlabelled=96 " in told and "out=runs/demo " in told
+    assert "pretraining.backbone=resnet10t " in told
+
+
+def test_a_jobs_own_keys_have_no_prefix_and_the_important_ones_come_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = help_of("pretrain", capsys)
+    assert told.index("\n  method=") < told.index("\n  steps=") < told.index("\n  weight_decay=")
+    assert "pretraining." not in told
+
+
+def test_help_is_fast() -> None:
+    seconds = []
+    for _ in range(3):
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-m", "jobs", "run", "--help"], check=True, capture_output=True)
+        seconds.append(time.monotonic() - begun)
+    assert min(seconds) < 0.4
+
+
+def test_choices_are_the_files_of_conf() -> None:
+    assert choices("study") == ["hand"] and choices("cluster") == ["local"]

@@ -1,0 +1,74 @@
+"""The plan's counts and what they promise: never more than an AUC can be, and a warning before classify refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.__main__ import main
+from jobs.plan import auc_half_width
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "film.dcm").write_bytes(b"film")
+    return tmp_path / "raw"
+
+
+def planned(raw: Path, t_scores: list[float], capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    sheet = raw.parent / "dxa.csv"
+    lines = [f"p{number},{value}" for number, value in enumerate(t_scores)]
+    sheet.write_text("\n".join(["patient_id,t_score", *lines]))
+    words = [
+        f"raw={raw}",
+        f"annotations={raw}",
+        f"outcomes={sheet}",
+        f"store={raw.parent}/s",
+        f"out={raw.parent}/o",
+    ]
+    assert main(["plan", "run", *words, *more]) == 0
+    assert sorted(path.name for path in raw.parent.iterdir()) == ["dxa.csv", "raw"]
+    return capsys.readouterr().out
+
+
+def test_an_interval_ends_where_an_auc_does(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = planned(raw, [-3.0] * 6 + [-1.0] * 14, capsys)
+    assert "outcomes: 20 subjects, 6 positive" in told
+    assert "an AUC of 0.80 would have the 95 % interval 0.56 to 1.00" in told
+    assert "WARNING" not in told
+
+
+@pytest.mark.parametrize("t_scores", [[-3.0], [-1.0], [-3.0, -1.0], [-3.0, -1.0, -1.0]])
+def test_too_few_are_said_to_be_too_few(
+    t_scores: list[float], raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = planned(raw, t_scores, capsys)
+    assert "expected precision: too few to say" in told
+    assert "nan" not in told
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "warning"),
+    [
+        (3, 9, "WARNING: 5 folds, but only 3 positive: classify would refuse; set splits.folds=3"),
+        (9, 4, "WARNING: 5 folds, but only 4 negative: classify would refuse; set splits.folds=4"),
+        (1, 9, "WARNING: 5 folds, but only 1 positive: classify would refuse; more subjects are needed"),
+    ],
+)
+def test_folds_that_outnumber_a_class_are_warned_of(
+    positives: int, negatives: int, warning: str, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert warning in planned(raw, [-3.0] * positives + [-1.0] * negatives, capsys)
+
+
+def test_as_many_folds_as_positives_are_fine(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "WARNING" not in planned(raw, [-3.0] * 3 + [-1.0] * 9, capsys, "splits.folds=3")
+
+
+def test_children_get_no_probability(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "embeddings alone" in planned(raw, [-3.0] * 9 + [-1.0] * 9, capsys, "population=child")
+
+
+def test_half_width_is_hanley_and_mcneils() -> None:
+    # Hanley and McNeil, Radiology 1982;143:29-36: area .893 with 51 abnormal and 58 normal has the error .032
+    assert auc_half_width(0.893, 51, 58) == pytest.approx(1.96 * 0.0322, abs=0.001)
