@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    from jobs.registry import PLAIN
+
     if not words or words[0] in ("-h", "--help", "help"):
         from jobs.help import overview
 
@@ -48,7 +50,14 @@ def _dispatch(words: list[str]) -> int:
 
         print(script(words[1] if len(words) > 1 else "bash"))
         return 0
+    if words[0] in PLAIN and words[-1] in ("-h", "--help"):
+        from jobs.help import plain_help
+
+        print(plain_help(words[0]))
+        return 0
     if words[0] == "info":
+        if words[1:]:
+            raise ConfigError(f"radmill info takes no words, but came with {' '.join(words[1:])}.")
         from jobs.info import info
 
         print(info())

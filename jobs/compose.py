@@ -27,6 +27,8 @@ def settings_for(job: Job, words: Sequence[str]) -> Settings:
     """
     settings = OmegaConf.to_object(_compose(job, words))
     assert isinstance(settings, Settings)
+    if "" in (empty := {getattr(settings, key): key for key in PATHS}):
+        raise ConfigError(f"{empty['']}= is empty; name a path, or leave the key away.")
     missing = [key for key in job.required if getattr(settings, key) is None]
     if missing:
         raise ConfigError(
@@ -126,6 +128,6 @@ def _sentence(job: Job, error: BaseException) -> str:
                 f"radmill {job.name} does not know the key {cause.full_key!r}; see radmill {job.name} --help."
             )
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-            return f"{cause.full_key}: {str(cause).splitlines()[0]}."
+            return f"{cause.full_key}: {str(cause).splitlines()[0].rstrip('.')}."
         cause = cause.__cause__ or cause.__context__
-    return " ".join(str(error).split()) + f" See radmill {job.name} --help."
+    return f"{str(error).splitlines()[0]}: check brackets, quotes and commas; e.g. {job.example}"

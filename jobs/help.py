@@ -19,6 +19,8 @@ _KEYS = {
     "annotations": "folder of PNG label maps, <film>.<annotator>.png",
     "store": "the sharded store; made by ingest",
     "out": "folder of this run: one folder per stage, report last",
+    "phantoms.out": "folder for films/, annotations/ and outcomes.csv",
+    "phantoms preview.out": "PNG file to write",
     "model": "a trained model's folder",
     "segmenter": "a trained segmenter's folder, where the films have no masks of their own",
     "population": "adult or child; children get overlays and embeddings, no probability",
@@ -53,11 +55,17 @@ def overview() -> str:
     )
 
 
+def plain_help(name: str) -> str:
+    """What a job without keys of its own does."""
+    words = " JOB key=value ..." if name == "plan" else ""
+    return f"radmill {name}{words}: {PLAIN[name]}."
+
+
 def job_help(job: Job) -> str:
     """One job's keys in two columns: required, optional, then those of its rooms, the few that matter first."""
     values = yaml.safe_load((CONF / f"{job.config}.yaml").read_text("utf-8"))
-    takes = _singles((*job.optional, *COMMON), values)
-    sections = [("needs", _singles(job.required, values)), ("takes", takes)]
+    takes = _singles(job, (*job.optional, *COMMON), values)
+    sections = [("needs", _singles(job, job.required, values)), ("takes", takes)]
     for section in (*job.sections, *GROUPS):
         prefix = "" if section == job.section else f"{section}."
         sections.append((section, _keys(section, prefix, values.get(section, {}))))
@@ -76,9 +84,11 @@ def _row(left: str, about: str, width: int) -> str:
     return f"  {left:{width}}  {about}".rstrip()
 
 
-def _singles(keys: Sequence[str], values: Mapping[str, object]) -> list[tuple[str, str]]:
+def _singles(job: Job, keys: Sequence[str], values: Mapping[str, object]) -> list[tuple[str, str]]:
     about = _KEYS | {group: f"{about}: {', '.join(choices(group))}" for group, about in _GROUPS.items()}
-    return [(f"{key}={values.get(key, '')}", about[key]) for key in keys]
+    return [
+        (f"{key}={values.get(key, '')}", about.get(f"{job.name}.{key}", about.get(key, ""))) for key in keys
+    ]
 
 
 def _keys(section: str, prefix: str, values: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -6,6 +6,14 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.progress import console, shown
+from storage.errors import InputError
+
+
+def check(settings: Settings) -> None:
+    """The contact sheet will be a file, and a PNG."""
+    out = Path(str(settings.out))
+    if out.is_dir() or out.suffix.lower() != ".png":
+        raise InputError(f"out={out} must name a PNG file to write, such as sheet.png.")
 
 
 def main(settings: Settings) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jobs.config import Settings
 from jobs.folders import existing
 from jobs.listing import files_below
-from jobs.registry import JOBS, Job
+from jobs.registry import JOBS, PLAIN, Job
 
 EXPECTED_AUC = 0.8
 MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing
@@ -38,11 +38,10 @@ def plan(words: Sequence[str]) -> int:
     from jobs.compose import settings_for
     from storage.errors import ConfigError
 
-    if words and words[-1] in ("-h", "--help"):
-        print("radmill plan JOB key=value ...: the job's own words; says what it would do, writes nothing.")
-        return 0
-    if not words:
-        raise ConfigError("radmill plan needs a job; e.g. radmill plan run raw=DIR store=DIR out=DIR")
+    if not words or words[0] in PLAIN:
+        raise ConfigError(
+            "radmill plan needs a job with keys of its own; e.g. radmill plan run raw=DIR store=DIR out=DIR"
+        )
     name, rest = split_job(words)
     settings = settings_for(JOBS[name], rest)
     check(JOBS[name], settings)

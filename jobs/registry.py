@@ -156,4 +156,7 @@ _ALL = (
 JOBS: dict[str, Job] = {job.name: job for job in _ALL}
 
 # Jobs without a configuration of their own: `plan` takes another job's words, `info` takes none.
-PLAIN = {"plan": "what a job would do; writes nothing", "info": "versions and methods as JSON"}
+PLAIN = {
+    "plan": "what a job would do, given its own words; writes nothing",
+    "info": "versions and methods as JSON",
+}

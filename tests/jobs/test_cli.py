@@ -11,7 +11,15 @@ from jobs.__main__ import main
 from jobs.registry import JOBS
 from pipelines.pretraining.config import METHODS
 
-LIGHT = ["info", "--help", "demo --help", "demo --cfg job --resolve", "--completion bash", "plan demo"]
+LIGHT = [
+    "info",
+    "--help",
+    "demo --help",
+    "demo --cfg job --resolve",
+    "--completion bash",
+    "plan demo",
+    "plan --help",
+]
 
 
 @pytest.mark.parametrize("words", LIGHT)
@@ -51,6 +59,13 @@ def test_unknown_job(capsys: pytest.CaptureFixture[str]) -> None:
         2,
         "radmill: There is no job 'ingets'. Did you mean ingest? radmill --help lists the jobs.\n",
     )
+
+
+@pytest.mark.parametrize("words", ["info x=1", "plan", "plan info", "plan plan"])
+def test_jobs_without_keys_of_their_own_take_none(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = failing(capsys, *words.split())
+    assert code == 2
+    assert "takes no words" in text or "needs a job with keys of its own" in text
 
 
 def test_missing_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ FORESEEN = [
     ),
     ("evaluate model={0}/known/classify store={0}/store out={0}/out", "has learnt from 1 of 6 subjects"),
     ("report store={0}/store out={0}/absent", "out={0}/absent does not exist"),
+    ("phantoms preview out={0}/empty", "out={0}/empty must name a PNG file to write"),
+    ("phantoms preview out={0}/sheet.txt", "out={0}/sheet.txt must name a PNG file to write"),
 ]
 
 # What only the work itself finds out.
