@@ -1,9 +1,9 @@
 """Help: every key has its line, from the configs' own docstrings, with the values that the job really takes."""
 
+import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -53,12 +53,11 @@ def test_a_jobs_own_keys_have_no_prefix_and_the_important_ones_come_first(
 
 
 def test_help_is_fast() -> None:
-    seconds = []
-    for _ in range(3):
-        begun = time.monotonic()
-        subprocess.run([sys.executable, "-m", "jobs", "run", "--help"], check=True, capture_output=True)
-        seconds.append(time.monotonic() - begun)
-    assert min(seconds) < 0.4
+    before = os.times()  # seconds of the processor: a busy machine must not fail this
+    subprocess.run([sys.executable, "-m", "jobs", "run", "--help"], check=True, capture_output=True)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 0.4
 
 
 def test_choices_are_the_files_of_conf() -> None:
