@@ -98,14 +98,14 @@ def _store_lines(root: Path) -> list[str]:
 
 def _outcome_lines(settings: Settings) -> list[str]:
     """Counts from the sheet alone; matching it with the films is ingest's work."""
-    from pipelines.ingest.rule import parse_rule
-    from pipelines.ingest.sheet import number, read_sheet
+    from pipelines.ingest.sheet import column_name, read_sheet
+    from pipelines.ingest.values import number
+    from pipelines.outcomes.rule import parse_rule
 
-    sheet = read_sheet(existing(str(settings.outcomes), "outcomes"), "outcomes")
-    column = settings.study.outcome_column.casefold()
-    sheet.require(column)
+    column = column_name(settings.study.outcome_column)
+    sheet = read_sheet(existing(str(settings.outcomes), "outcomes"), "outcomes", (column,))
     rule = parse_rule(settings.study.outcome_rule)
-    values = [value for row in sheet.rows if not math.isnan(value := number(row.get(column, "")))]
+    values = [value for row in sheet.rows if not math.isnan(value := number(row.get(column)))]
     positives = sum(map(rule.outcome, values))
     return [f"outcomes: {len(values):,} rows, {positives:,} positive", _precision(len(values), positives)]
 

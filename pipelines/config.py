@@ -9,7 +9,10 @@ from storage.errors import ConfigError, check_at_least
 
 @dataclass(kw_only=True, slots=True)
 class StudyConfig:
-    """A study. Label maps hold 0 for background and i + 1 for regions[i]."""
+    """A study. Label maps hold 0 for background and i + 1 for regions[i].
+
+    window_days: how far a DXA may lie from the film; None for any distance.
+    """
 
     name: str = "hand"
     regions: list[str] = field(
@@ -26,6 +29,7 @@ class StudyConfig:
     positive: str = "osteoporosis"
     outcome_column: str = "t_score"
     outcome_rule: str = "<= -2.5"
+    window_days: int | None = None
     unit: str = "subject"
     minimum_age_years: float = 20.0
 
@@ -37,6 +41,8 @@ class StudyConfig:
         if self.unit != "subject":
             raise ConfigError(f"study.unit must be subject, the only unit there is, but is {self.unit}.")
         check_at_least("study.minimum_age_years", self.minimum_age_years, 0)
+        if self.window_days is not None:
+            check_at_least("study.window_days", self.window_days, 0)
 
     @property
     def num_classes(self) -> int:
