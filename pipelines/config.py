@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from storage.errors import ConfigError, check_at_least
 
+# What of a study decides over the outcomes' values alone: stages that read none need not run again for it.
+OUTCOME_KEYS = ("outcome_column", "outcome_rule", "window_days")
+
 
 @dataclass(kw_only=True, slots=True)
 class StudyConfig:

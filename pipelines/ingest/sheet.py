@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.ingest.spreadsheet import Lines, lines, opened_workbook
@@ -15,6 +16,7 @@ from storage.errors import InputError
 
 _MAX_BYTES = 64 * 2**20
 _MAX_ROWS = 1_000_000
+_BLOCK = 1 << 20
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx; .xls, and .xlsx under a password
 _SEPARATOR_LINE = re.compile(r"sep=(.)")  # how Excel is told
 
@@ -128,10 +130,10 @@ def _columns(what: str, cells: Sequence[str]) -> tuple[str, ...]:
 
 def _delimited(path: Path, what: str) -> Lines:
     """Number of the first line, and cells, of every record with any text."""
-    with path.open(encoding=_encoding(path), errors="replace", newline="") as file:
+    with path.open(encoding=_encoding(path, what), errors="replace", newline="") as file:
         begun = 1
         first = file.readline()
-        if told := _SEPARATOR_LINE.fullmatch(first.strip()):
+        if told := _SEPARATOR_LINE.fullmatch(first.strip("\r\n")):
             begun, first = 2, file.readline()
         while first and not first.strip():
             begun, first = begun + 1, file.readline()
@@ -153,18 +155,18 @@ def _chained(first: str, rest: Iterable[str]) -> Iterator[str]:
     yield from rest
 
 
-def _encoding(path: Path) -> str:
+def _encoding(path: Path, what: str) -> str:
     """UTF-16 by its mark, UTF-8 where every byte fits, else what Windows writes in western Europe."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
-        head = file.read(2)
-        if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
-        try:
-            decoder.decode(head)
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
+        file.seek(0)
+        if any(b"\0" in block for block in iter(partial(file.read, _BLOCK), b"")):
+            raise InputError(f"{what} is not a table but binary data; name a .csv or .xlsx file.")
+    try:
+        with path.open(encoding="utf-8") as text:
+            while text.read(_BLOCK):
+                pass
+    except UnicodeDecodeError:
+        return "cp1252"
     return "utf-8-sig"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from openpyxl.workbook.workbook import Workbook
 
 MAX_UNPACKED_BYTES = 128 * 2**20
-_MAX_COLUMNS, _MAX_ROWS = 1024, 2**20  # of a header line; of a worksheet
+_MAX_COLUMNS, _MAX_ROWS = 256, 2**20  # of a header line; of a worksheet
+_MAX_HEADER_ROW = 100
 _EXACT = 10**15  # a spreadsheet keeps 15 digits of a number: longer ones have lost their end
 _ZEROS = re.compile("0{2,}")
 
@@ -27,23 +28,25 @@ Lines = Iterator[tuple[int, list[str]]]
 @contextmanager
 def opened_workbook(path: Path, what: str) -> Iterator[Workbook]:
     """Yield the workbook, streaming. InputError where it is damaged, no workbook, or unpacks to too much."""
-    with refusing(what):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_UNPACKED_BYTES:
-            raise InputError(
-                f"{what} unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB; is it a table of patients? "
-                "Save the sheet alone as CSV and name that file."
-            )
-        from openpyxl import load_workbook
+    # The file is ours to close: a reader that fails half-way leaves its own open.
+    with path.open("rb") as file:
+        with refusing(what):
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > MAX_UNPACKED_BYTES:
+                raise InputError(
+                    f"{what} unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB; is it a table of patients? "
+                    "Save the sheet alone as CSV and name that file."
+                )
+            from openpyxl import load_workbook
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about charts and styles, which are not read
-            workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    try:
-        yield workbook
-    finally:
-        workbook.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about charts and styles, which are not read
+                workbook = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        try:
+            yield workbook
+        finally:
+            workbook.close()
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def refusing(what: str) -> Iterator[None]:
     """Turn whatever a reader of untrusted XML raises into a sentence."""
     try:
         yield
-    except InputError:
+    except (InputError, OSError):
         raise
     except Exception as error:
         raise InputError(
@@ -64,16 +67,20 @@ def lines(worksheet: Any, what: str) -> Lines:
     """Number, from 1, and cells as text of every row with any text; the first of them says how wide all are."""
     worksheet.reset_dimensions()  # what the file says of its size may be wrong
     with refusing(what):
-        for number, row in _rows(worksheet, 1, _MAX_COLUMNS):
+        for number, row in _rows(worksheet, 1, _MAX_HEADER_ROW, _MAX_COLUMNS):
             header = row[: max(place for place, text in enumerate(row, start=1) if text)]
             yield number, header
-            yield from _rows(worksheet, number + 1, len(header))
+            yield from _rows(worksheet, number + 1, _MAX_ROWS, len(header))
             return
 
 
-def _rows(worksheet: Any, first: int, columns: int) -> Lines:
-    rows = worksheet.iter_rows(min_row=first, max_row=_MAX_ROWS, max_col=columns)
+def _rows(worksheet: Any, first: int, last: int, columns: int) -> Lines:
+    rows = worksheet.iter_rows(min_row=first, max_row=last, max_col=columns)
+    before = None
     for number, row in enumerate(rows, start=first):
+        if row is before:  # rows that the file does not have are one and the same
+            continue
+        before = row
         texts = [_text(cell) for cell in row]
         if any(texts):
             yield number, texts

@@ -65,7 +65,12 @@ def test_what_is_no_table(tmp_path: Path) -> None:
     assert sentence(path, b"") == lines.format(0)
     assert sentence(path, b"patient_id,t_score\n") == lines.format(1)
     assert sentence(path, b"a,a\n1,2\n") == "outcomes=FILE names a column twice: a, a."
-    assert sentence(path, b"a,b\n1,\0\n").startswith("outcomes=FILE is not a table: ")
+    assert sentence(path, b"a,b\n1,\0\n") == (
+        "outcomes=FILE is not a table but binary data; name a .csv or .xlsx file."
+    )
+    assert sentence(path, b"a,b\n1," + b"x" * 200_000).startswith(
+        "outcomes=FILE is not a table: field larger"
+    )
     with pytest.raises(InputError, match=re.escape("can't be read: No such file or directory.")):
         read_sheet(tmp_path / "gone.csv", "outcomes")
 

@@ -29,7 +29,7 @@ FILMS = FilmIds(
         ("00777", "leading zeros", 2),
         ("ab17-3", "dashes, dots or spaces", 1),
         ("x1", "dashes, dots or spaces", 1),
-        ("00-12345", "leading zeros and dashes, dots or spaces", 1),
+        ("0-12345", "leading zeros and dashes, dots or spaces", 1),
         ("1.23457e+11", "the digits that a spreadsheet rounded away", 2),
         ("1,234568e+11", "the digits that a spreadsheet rounded away", 1),
         ("1.23456789012e+11", "the digits that a spreadsheet rounded away", 1),

@@ -144,7 +144,7 @@ def test_a_patient_id_of_two_issuers_is_nobody(table: Path) -> None:
     table.write_text("patient_id,t_score\np1,-1\np2,-2\n")
     subjects = {"p1": {"one", "other"}, "p2": {"two"}}
     sheet = read_outcome_sheet(table, STUDY)
-    found = match_outcomes(sheet, STUDY, SECRET, subjects, dict.fromkeys(("one", "other", "two"), [""]))
+    found = match_outcomes(sheet, STUDY, SECRET, subjects, {name: [""] for name in ("one", "other", "two")})
     assert list(found.rows["subject"]) == ["two"]
     assert reasons(found) == {2: ("no_film", "the patient id has several issuers")}
 
