@@ -60,6 +60,7 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
 
     inputs = {
         "store": store.fingerprint(),
+        "outcomes": store.outcomes_fingerprint(),
         "segmentation": model_id,
         "encoder": model_fingerprint(encoder),
         "population": settings.population,

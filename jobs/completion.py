@@ -9,7 +9,7 @@ from storage.errors import check_one_of
 _BASH = """_radmill() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" job="${{COMP_WORDS[1]}}"
   COMP_WORDBREAKS="${{COMP_WORDBREAKS//=/}}"
-  [[ "$job ${{COMP_WORDS[2]}}" == "phantoms preview" ]] && job="phantoms preview"
+  case "$job ${{COMP_WORDS[2]}}" in {two_words}) job="$job ${{COMP_WORDS[2]}}";; esac
   if (( COMP_CWORD == 1 )); then COMPREPLY=($(compgen -W "{jobs}" -- "$word")); return; fi
   case "$job" in
 {cases}
@@ -27,7 +27,9 @@ def script(shell: str) -> str:
         f'    "{job.name}") COMPREPLY=($(compgen -W "{" ".join(_keys(job))}" -- "$word"));;'
         for job in JOBS.values()
     )
-    bash = _BASH.format(jobs=" ".join(sorted({name.split()[0] for name in [*JOBS, *PLAIN]})), cases=cases)
+    two_words = "|".join(f'"{name}"' for name in JOBS if " " in name)
+    first_words = " ".join(sorted({name.split()[0] for name in [*JOBS, *PLAIN]}))
+    bash = _BASH.format(jobs=first_words, two_words=two_words, cases=cases)
     return f"autoload -U +X bashcompinit && bashcompinit\n{bash}" if shell == "zsh" else bash
 
 

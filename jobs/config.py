@@ -21,6 +21,7 @@ class Settings:
 
     raw: str | None = None
     outcomes: str | None = None
+    mapping: str | None = None
     annotations: str | None = None
     store: str | None = None
     out: str | None = None

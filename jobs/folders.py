@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from storage.manifest import Store
 
 WEIGHTS = "model.safetensors"
-_HELD = {"raw": "films", "annotations": "masks"}
+_HELD = {"raw": "films", "outcomes": "a table", "mapping": "a table", "annotations": "masks"}
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def existing(path: str, key: str) -> Path:
 
 def existing_inputs(settings: Settings) -> None:
     """Raise InputError unless the raw films, outcomes and masks that were named are there and hold something."""
-    for key in ("raw", "outcomes", "annotations"):
+    for key in ("raw", "outcomes", "mapping", "annotations"):
         path = getattr(settings, key)
         if path is not None and next(files_below(existing(path, key)), None) is None:
             raise InputError(f"{key}={path} holds no files; name a folder with {_HELD[key]}.")

@@ -15,7 +15,8 @@ _WIDEST = 44  # columns of a key with its default
 
 _KEYS = {
     "raw": "folder of raw files: DICOM, PNG, JPEG, TIFF",
-    "outcomes": "CSV with one row per subject: patient_id and the study's outcome column",
+    "outcomes": "CSV or .xlsx with a row per measurement: patient_id and the study's outcome column",
+    "mapping": "CSV or .xlsx with sheet_id and film_id, where the films have other patient ids than outcomes=",
     "annotations": "folder of PNG label maps, <film>.<annotator>.png",
     "store": "the sharded store; made by ingest",
     "out": "folder of this run: one folder per stage, report last",

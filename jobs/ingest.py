@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.local import num_processes
 from jobs.config import Settings
@@ -14,17 +15,22 @@ from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 from storage.atomic import write_json
+from storage.errors import ConfigError
+
+if TYPE_CHECKING:
+    from storage.manifest import Store
 
 QUARANTINED = 3
 
 
 def check(settings: Settings) -> None:
     """Every path is there; the sheet has its columns."""
-    from pipelines.ingest.outcomes import read_outcome_sheet
+    from pipelines.outcomes.sheet import read_outcome_sheet
 
     existing_inputs(settings)
     if settings.outcomes is not None:
-        read_outcome_sheet(Path(settings.outcomes), settings.study)
+        mapping = Path(settings.mapping) if settings.mapping else None
+        read_outcome_sheet(Path(settings.outcomes), settings.study, mapping)
 
 
 def main(settings: Settings) -> int:
@@ -44,19 +50,19 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
     raw = existing(str(settings.raw), "raw")
     named = {
         key: existing(path, key)
-        for key in ("outcomes", "annotations")
+        for key in ("outcomes", "mapping", "annotations")
         if (path := getattr(settings, key)) is not None
     }
 
     def action(folder: Path, progress: Progress) -> str:
         summary = _ingest(settings, store, progress, out=flow.out)
-        write_json(folder / "store.json", {"fingerprint": Store.open(store).fingerprint()})
+        write_json(folder / "store.json", _made(Store.open(store)))
         return summary
 
     def intact() -> bool:
         """The store still holds what this stage put there, and nobody else's ingest."""
         made = json.loads((flow.out / "ingest" / "store.json").read_text())
-        return (store / "CURRENT").is_file() and bool(Store.open(store).fingerprint() == made["fingerprint"])
+        return (store / "CURRENT").is_file() and bool(_made(Store.open(store)) == made)
 
     skip = (store, flow.out, *named.values())
     inputs = {"raw": listing(raw, skip), **{key: listing(path) for key, path in named.items()}}
@@ -66,6 +72,8 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
 def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | None = None) -> str:
     from pipelines.ingest.run import ingest as run_ingest
 
+    if settings.mapping and not settings.outcomes:
+        raise ConfigError("mapping= tells the ids of a table of outcomes: give outcomes=FILE too.")
     summary = run_ingest(
         Path(str(settings.raw)),
         store,
@@ -73,6 +81,7 @@ def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | Non
         settings.study,
         outcomes=Path(settings.outcomes) if settings.outcomes else None,
         annotations=Path(settings.annotations) if settings.annotations else None,
+        mapping=Path(settings.mapping) if settings.mapping else None,
         processes=num_processes(settings.cluster),
         skip=(out,) if out else (),
         progress=progress,
@@ -80,8 +89,12 @@ def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | Non
     return str(summary)
 
 
+def _made(store: Store) -> dict[str, str]:
+    return {"fingerprint": store.fingerprint(), "outcomes": store.outcomes_fingerprint()}
+
+
 def left_out_code(store: Path) -> int:
     """The shell's exit code: 3 if some inputs were quarantined, else 0."""
     from storage.manifest import Store
 
-    return QUARANTINED if len(Store.open(store).exclusions) else 0
+    return QUARANTINED if len(Store.open(store).all_exclusions) else 0

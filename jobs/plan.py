@@ -155,16 +155,16 @@ def _store_lines(root: Path) -> list[str]:
 
 def _sheet_counts(settings: Settings) -> Counts:
     """Patients of the sheet alone, positive if any row is; matching them with the films is ingest's work."""
-    from pipelines.ingest.outcomes import read_outcome_sheet
-    from pipelines.ingest.rule import parse_rule
-    from pipelines.ingest.sheet import number
+    from pipelines.ingest.values import number
+    from pipelines.outcomes.rule import parse_rule
+    from pipelines.outcomes.sheet import PATIENT, read_outcome_sheet
 
-    sheet = read_outcome_sheet(existing(str(settings.outcomes), "outcomes"), settings.study)
-    column, rule = settings.study.outcome_column.casefold(), parse_rule(settings.study.outcome_rule)
+    table = read_outcome_sheet(existing(str(settings.outcomes), "outcomes"), settings.study)
+    rule = parse_rule(settings.study.outcome_rule)
     positive: dict[str, bool] = {}
-    for row in sheet.rows:
-        if not math.isnan(value := number(row.get(column, ""))):
-            patient = row.get("patient_id", "")
+    for row in table.sheet.rows:
+        if not math.isnan(value := number(row.get(table.column))):
+            patient = table.film_id(row.get(PATIENT))
             positive[patient] = positive.get(patient, False) or bool(rule.outcome(value))
     return Counts(len(positive), sum(positive.values()))
 

@@ -40,6 +40,7 @@ def over_new_films(job: str, settings: Settings) -> int:
     with held(job, out, store_root):
         inputs = {
             "store": store.fingerprint(),
+            "outcomes": store.outcomes_fingerprint(),
             "model": model_fingerprint(model),
             "population": settings.population,
         }

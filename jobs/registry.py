@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMMON = ("study", "cluster", "fresh")
-PATHS = ("raw", "outcomes", "annotations", "store", "out", "model", "segmenter")
+PATHS = ("raw", "outcomes", "mapping", "annotations", "store", "out", "model", "segmenter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ _ALL = (
         summary="every stage over real input",
         page="jobs.run",
         required=("raw", "store", "out"),
-        optional=("outcomes", "annotations", "segmenter", "population"),
+        optional=("outcomes", "annotations", "segmenter", "population", "mapping"),
         sections=("ingest", *_LEARNING),
         example="radmill run study=hand raw=DIR outcomes=FILE annotations=DIR store=DIR out=DIR",
     ),
@@ -82,10 +82,20 @@ _ALL = (
         summary="raw files into a store",
         page="jobs.ingest",
         required=("raw", "store"),
-        optional=("outcomes", "annotations"),
+        optional=("outcomes", "annotations", "mapping"),
         sections=("ingest",),
         section="ingest",
         example="radmill ingest raw=DIR store=DIR outcomes=FILE annotations=DIR",
+    ),
+    Job(
+        name="outcomes match",
+        summary="before ingest: whose outcomes have films, who nearly matches, what can't be read",
+        page="jobs.outcomes_match",
+        required=("raw", "outcomes"),
+        optional=("mapping",),
+        sections=("ingest",),
+        section="ingest",
+        example="radmill outcomes match raw=DIR outcomes=FILE",
     ),
     Job(
         name="train-segmenter",

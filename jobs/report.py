@@ -54,6 +54,7 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
     ]
     inputs = {
         "store": store.fingerprint(),
+        "outcomes": store.outcomes_fingerprint(),
         "population": settings.population,
         **{name: StageFolder(flow.out / name, {}).fingerprint() for name in stages},
     }

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from storage.errors import ConfigError, check_at_least
 
+# What of a study decides over the outcomes' values alone: stages that read none need not run again for it.
+OUTCOME_KEYS = ("outcome_column", "outcome_rule", "window_days")
+
 
 @dataclass(kw_only=True, slots=True)
 class StudyConfig:
@@ -31,6 +34,8 @@ class StudyConfig:
     """Column of outcomes= that holds the measured value."""
     outcome_rule: str = "<= -2.5"
     """Comparison that makes a value positive."""
+    window_days: int | None = None
+    """How many days a DXA may lie from the film; null for any distance."""
     unit: str = "subject"
     """What gets one outcome: subject."""
     minimum_age_years: float = 20.0
@@ -44,6 +49,8 @@ class StudyConfig:
         if self.unit != "subject":
             raise ConfigError(f"study.unit must be subject, the only unit there is, but is {self.unit}.")
         check_at_least("study.minimum_age_years", self.minimum_age_years, 0)
+        if self.window_days is not None:
+            check_at_least("study.window_days", self.window_days, 0)
 
     @property
     def num_classes(self) -> int:

@@ -78,6 +78,11 @@ def _check(manifest: pd.DataFrame, annotations: pd.DataFrame, exclusions: pd.Dat
     homeless = annotations[~annotations["key"].isin(manifest["key"])]
     if len(homeless):
         raise StorageError(f"Every mask needs its film, but {homeless['key'].iat[0]} is not in the manifest.")
+    check_reasons(exclusions)
+
+
+def check_reasons(exclusions: pd.DataFrame) -> None:
+    """Raise StorageError where a reason is not in the vocabulary."""
     unknown = exclusions[~exclusions["reason"].isin(schemas.EXCLUSION_REASONS)]
     if len(unknown):
         raise StorageError(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage import generations, schemas, tables
@@ -72,19 +74,23 @@ class Store:
 
     @property
     def exclusions(self) -> pd.DataFrame:
-        """One row per input that is not in the manifest (schemas.EXCLUSIONS)."""
+        """One row per film, frame or mask that is not in the generation (schemas.EXCLUSIONS)."""
         return self._table("exclusions")
 
     @property
     def outcomes(self) -> pd.DataFrame:
-        """One row per subject, exam and day, ordered by them (schemas.OUTCOMES); no rows where none were given."""
-        if "outcomes" not in self._tables:
-            path = self._outcomes_path()
-            given = path.exists()
-            self._tables["outcomes"] = (
-                tables.read_table(path, schemas.OUTCOMES) if given else tables.empty(schemas.OUTCOMES)
-            )
-        return self._tables["outcomes"]
+        """One row per subject, ordered by them (schemas.OUTCOMES); no rows where none were given."""
+        return self._given("outcomes", schemas.OUTCOMES)
+
+    @property
+    def outcome_exclusions(self) -> pd.DataFrame:
+        """One row per row of the outcomes' table that was left out (schemas.EXCLUSIONS)."""
+        return self._given("outcome_exclusions", schemas.EXCLUSIONS)
+
+    @property
+    def all_exclusions(self) -> pd.DataFrame:
+        """Films, frames, masks and outcomes that were left out (schemas.EXCLUSIONS)."""
+        return pd.concat([self.exclusions, self.outcome_exclusions], ignore_index=True)
 
     def read_image(self, key: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """The film's pixels HxW; StorageError where the shard is damaged or the key unknown."""
@@ -123,22 +129,43 @@ class Store:
             cache.clear()
         return self.generation
 
-    def write_outcomes(self, outcomes: pd.DataFrame) -> None:
-        """Replace the outcomes, ordered by subject and exam; no new generation."""
+    def write_outcomes(self, outcomes: pd.DataFrame, exclusions: pd.DataFrame | None = None) -> None:
+        """Replace the outcomes, ordered by subject and exam, and what was left out of them; no new generation.
+
+        The outcomes come last: whoever finds new ones finds what was left out of them too. A run that is
+        killed in between leaves old outcomes beside new exclusions, until the next ingest.
+        """
+        left_out = tables.empty(schemas.EXCLUSIONS) if exclusions is None else exclusions
+        generations.check_reasons(left_out)
+        left_out = left_out.sort_values(["token", "frame"], kind="stable")
         ordered = outcomes.sort_values(["subject", "exam"], kind="stable", na_position="first")
-        tables.write_table(self._outcomes_path(), ordered, schemas.OUTCOMES)
-        self._tables.pop("outcomes", None)
+        tables.write_table(self._beside("outcome_exclusions"), left_out, schemas.EXCLUSIONS)
+        tables.write_table(self._beside("outcomes"), ordered, schemas.OUTCOMES)
+        for name in ("outcome_exclusions", "outcomes"):
+            self._tables.pop(name, None)
 
     def fingerprint(self) -> str:
-        """SHA-256 over this generation's tables and the outcomes: what later stages depend on."""
-        digest = hashlib.sha256()
-        for path in [*generations.table_paths(self.root, self._live()).values(), self._outcomes_path()]:
-            data = path.read_bytes() if path.exists() else b""
-            digest.update(f"{path.name} {len(data)}\n".encode() + data)
-        return digest.hexdigest()
+        """SHA-256 over films, masks, exclusions, and who has an outcome: what the learning without outcomes reads.
 
-    def _outcomes_path(self) -> Path:
-        return self.root / "outcomes.parquet"
+        Such stages leave out the subjects with an outcome, whatever it is.
+        """
+        subjects = "".join(f"{subject}\n" for subject in sorted(set(self.outcomes["subject"])))
+        files = generations.table_paths(self.root, self._live()).values()
+        return _digest({**{path.name: path.read_bytes() for path in files}, "subjects": subjects.encode()})
+
+    def outcomes_fingerprint(self) -> str:
+        """SHA-256 over the outcomes and what was left out of them."""
+        files = [self._beside(name) for name in ("outcomes", "outcome_exclusions")]
+        return _digest({path.name: path.read_bytes() if path.exists() else b"" for path in files})
+
+    def _beside(self, name: str) -> Path:
+        return self.root / f"{name}.parquet"
+
+    def _given(self, name: str, schema: pa.Schema) -> pd.DataFrame:
+        if name not in self._tables:
+            path = self._beside(name)
+            self._tables[name] = tables.read_table(path, schema) if path.exists() else tables.empty(schema)
+        return self._tables[name]
 
     def _live(self) -> str:
         if self.generation is None:
@@ -171,6 +198,13 @@ class Store:
 
     def _read(self, place: _Place) -> bytes:
         return read_member(self.root / "shards" / place.shard, place.offset, place.size, place.crc32c)
+
+
+def _digest(parts: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, data in parts.items():
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+    return digest.hexdigest()
 
 
 def _places(frame: pd.DataFrame) -> list[_Place]:

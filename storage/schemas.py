@@ -19,6 +19,9 @@ EXCLUSION_REASONS = (
     "mask_mismatch",  # an annotation whose size or class indices do not fit its film
     "no_film",  # an annotation or an outcome without its film
     "vanished",  # the file went away while it was read
+    "outside_window",  # an outcome measured too long before or after its film, or nobody knows when
+    "superseded",  # an outcome of another day than the one nearest to the film
+    "z_score",  # a Z-score alone: the young are measured against their own age, and no T-score follows from it
 )
 
 _STR = pa.string()
@@ -82,7 +85,7 @@ ANNOTATIONS = pa.schema(
 
 EXCLUSIONS = pa.schema({"token": _STR, "frame": _I32, "reason": _STR, "detail": _STR, "stage": _STR})
 
-# One row per subject, exam and day; `outcome` 1 is the study's positive class.
+# One row per subject; `outcome` 1 is the study's positive class; `days` is the day of the DXA minus that of the film.
 OUTCOMES = pa.schema(
     {
         "subject": _STR,
@@ -95,6 +98,9 @@ OUTCOMES = pa.schema(
         "age_years": _F32,
         "sex": _STR,
         "weight_kg": _F32,
+        "height_cm": _F32,
+        "bmi": _F32,  # kg/m^2: as given, else from weight and height
+        "treatment": _BOOL,  # against osteoporosis
     }
 )
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipelines.ingest.decode import Refused
-from pipelines.ingest.sheet import number, read_sheet
+from pipelines.ingest.sheet import read_sheet
+from pipelines.ingest.values import number
 from storage.errors import InputError
 
 TRUTH = "truth"  # a phantom's own geometry: a reference, never trained on

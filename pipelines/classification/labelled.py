@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.rule import parse_rule
+from pipelines.outcomes.rule import parse_rule
 from storage.errors import ConfigError
 from storage.manifest import Store
 

@@ -46,14 +46,18 @@ class Refused:
 
 def inspect_file(path: Path, limits: Limits) -> Inspected:
     """Tell what a file is by its content and read its header. Raises Quarantined where it holds no film."""
+    header = read_header(path, limits)
+    return Inspected(_sha256(path), header)
+
+
+def read_header(path: Path, limits: Limits) -> Header:
+    """The header alone, without reading the pixels' bytes. Raises Quarantined where it holds no film."""
     head = _head(path, limits)
     if looks_like_dicom(head):
-        header = read_dicom_header(path, limits)
-    elif looks_like_raster(head):
-        header = read_raster_header(path, limits)
-    else:
-        raise Quarantined("not_an_image", "neither DICOM nor PNG, JPEG or TIFF")
-    return Inspected(_sha256(path), header)
+        return read_dicom_header(path, limits)
+    if looks_like_raster(head):
+        return read_raster_header(path, limits)
+    raise Quarantined("not_an_image", "neither DICOM nor PNG, JPEG or TIFF")
 
 
 def digest_file(path: Path, limits: Limits) -> str:

@@ -25,11 +25,12 @@ from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused
 from pipelines.ingest.guard import GuardedPool
-from pipelines.ingest.outcomes import STAGE as OUTCOMES
-from pipelines.ingest.outcomes import match_outcomes, read_outcome_sheet, with_films
 from pipelines.ingest.records import Left, Row
 from pipelines.ingest.scan import Exclusion, Found, Scan, identify, inspect_all, list_files
 from pipelines.ingest.write import ShardTask, remove_superseded, write_films
+from pipelines.outcomes.match import check_any_match, match_outcomes
+from pipelines.outcomes.rule import parse_rule
+from pipelines.outcomes.sheet import OutcomeSheet, read_outcome_sheet
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
 from storage.errors import InputError, StorageError
@@ -38,7 +39,7 @@ from storage.manifest import Store
 from storage.radiograph import Limits
 from storage.schemas import ANNOTATIONS, EXCLUSIONS
 
-_DECODERS = ("pipelines.ingest.decode",)
+DECODERS = ("pipelines.ingest.decode",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,20 @@ class IngestSummary:
 
     films: int
     subjects: int
-    excluded: dict[str, int]  # reason -> number of files, frames and patients
+    excluded: dict[str, int]  # reason -> number of files, frames, masks and rows of the table
     shards: int
     generation: str
+    on_limit: int  # subjects whose outcome hangs on < or <=
+    rule: str
+    advice: str = ""  # where many patients of the table have no film
 
     def __str__(self) -> str:
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
         return (
             f"{self.films} films of {self.subjects} subjects in {self.shards} shards; "
             f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
+            + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
+            + (f"; {self.advice}" if self.advice else "")
         )
 
 
@@ -66,6 +72,7 @@ def ingest(
     study: StudyConfig,
     outcomes: Path | None = None,
     annotations: Path | None = None,
+    mapping: Path | None = None,
     data_kind: str | None = None,
     processes: int = 1,
     progress: Progress = silent,
@@ -78,6 +85,7 @@ def ingest(
     Args:
         outcomes: a table with patient_id and the study's outcome column.
         annotations: a folder of label maps.
+        mapping: a table of the films' ids by those of `outcomes`.
         data_kind: real or phantom for all films; None believes the files.
         processes: guarded decoders at a time; the store's bytes do not depend on it.
         skip: further files and folders that are no input though they lie below raw, such as the run's results.
@@ -85,17 +93,18 @@ def ingest(
     Raises:
         InputError: there is nothing to read, or it can't be told whose it is.
     """
-    sheet = read_outcome_sheet(outcomes, study) if outcomes else None
+    sheet = read_outcome_sheet(outcomes, study, mapping) if outcomes else None
     masks = list_files(annotations, "annotations") if annotations else []
     key_path = _key_path(config, store_root)
-    ours = [path for path in (store_root, outcomes, annotations, key_path, *skip) if path]
+    ours = [path for path in (store_root, outcomes, mapping, annotations, key_path, *skip) if path]
     names = list_files(raw, "raw", ours)
-    limits = _limits(config)
-    with GuardedPool(processes, config.memory_gb, config.timeout_s, _DECODERS) as pool:
+    limits = limits_of(config)
+    with GuardedPool(processes, config.memory_gb, config.timeout_s, DECODERS) as pool:
         found = inspect_all(raw, names, pool, limits, progress)
         scan, secret = _identified(raw, names, found, config, key_path, data_kind)
         del found
-        outcome = match_outcomes(sheet, study, secret, scan.subjects_by_patient) if sheet else None
+        if sheet:
+            check_any_match(sheet, scan.subjects_by_patient)
         store = Store.create(store_root, secret.key_id)
         count = _Counter(len(scan.films), progress).add
         settings = repr((limits, data_kind))
@@ -113,14 +122,38 @@ def ingest(
         else:
             mask_rows, left_masks = _live_masks(store, manifest), _live_exclusions(store, MASKS)
     exclusions += left_masks
-    if outcome:
-        outcome = with_films(outcome, set(manifest["subject"].to_pylist()))
-        store.write_outcomes(outcome.rows)
-    exclusions += outcome.exclusions if outcome else _live_exclusions(store, OUTCOMES)
+    advice = _write_outcomes(store, sheet, study, secret, scan, manifest) if sheet else ""
     generation = _commit(store, manifest, mask_rows, exclusions)
     remove_superseded(task)
+    return _summary(store, manifest, generation, study, advice)
+
+
+def _write_outcomes(
+    store: Store, sheet: OutcomeSheet, study: StudyConfig, secret: Secret, scan: Scan, manifest: pa.Table
+) -> str:
+    """Write the outcomes of the films in the store; what to tell the user of them."""
+    days = _film_days(manifest, scan)
+    outcomes = match_outcomes(sheet, study, secret, scan.subjects_by_patient, days)
+    store.write_outcomes(outcomes.rows, outcomes.exclusions)
+    return outcomes.advice
+
+
+def _summary(
+    store: Store, manifest: pa.Table, generation: str, study: StudyConfig, advice: str
+) -> IngestSummary:
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
-    return IngestSummary(len(manifest), subjects, _by_reason(exclusions), shards, generation)
+    excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
+    rule = parse_rule(study.outcome_rule)
+    on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
+    return IngestSummary(len(manifest), subjects, excluded, shards, generation, on_limit, rule.text, advice)
+
+
+def _film_days(manifest: pa.Table, scan: Scan) -> dict[str, list[str]]:
+    """Subject -> days of its films in the store; films left out are not what an outcome is near to."""
+    days: dict[str, list[str]] = {}
+    for key, subject in zip(manifest["key"].to_pylist(), manifest["subject"].to_pylist(), strict=True):
+        days.setdefault(subject, []).append(scan.films[key][0].day)
+    return days
 
 
 def _commit(store: Store, manifest: pa.Table, masks: list[Row], exclusions: list[Exclusion]) -> str:
@@ -159,7 +192,8 @@ def _key_path(config: IngestConfig, store_root: Path) -> Path:
     return root.with_name(f"{root.name}.key")
 
 
-def _limits(config: IngestConfig) -> Limits:
+def limits_of(config: IngestConfig) -> Limits:
+    """What the readers refuse."""
     return Limits(
         max_megapixels=config.max_megapixels,
         max_file_mb=config.max_file_mb,

@@ -32,6 +32,7 @@ class Source:
     subject: str
     exam: str
     order: int  # of its first frame among the subject's films, by time
+    day: str  # on which it was taken, YYYYMMDD or empty; lives in memory alone
     device: str
     data_kind: str
 
@@ -137,6 +138,18 @@ def identify(names: Sequence[str], found: Sequence[Found], secret: Secret, subje
     )
 
 
+def subjects_of(
+    headers: Mapping[str, Header], secret: Secret, subject_from: str
+) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
+    """Subjects by normalised patient id, and the days of each subject's films, by header and path alone."""
+    patients = {name: _patient(name, header, subject_from) for name, header in headers.items()}
+    _check_patients(patients.values(), subject_from)
+    days: dict[str, list[str]] = defaultdict(list)
+    for name, patient in patients.items():
+        days[secret.subject(patient.issuer, patient.patient_id)].append(_day(headers[name]))
+    return _subjects_by_patient(patients.values(), secret), dict(days)
+
+
 def _unreadable(what: str, error: OSError) -> None:
     raise InputError(f"A folder at or below {what} can't be read: {error.strerror}.") from error
 
@@ -179,9 +192,14 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
         subject=subject,
         exam=secret.exam(subject, identity.study),
         order=0,
+        day=_day(result.header),
         device=device(identity.manufacturer, identity.model, secret),
         data_kind=result.header.data_kind,
     )
+
+
+def _day(header: Header) -> str:
+    return next(iter(header.identity.taken), "")
 
 
 def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> list[Source]:

@@ -1,17 +1,37 @@
-"""Tables as hospitals export them: three separators, decimal commas, byte order marks, true minus signs."""
+"""Tables as hospitals export them: .csv with any separator and encoding, .xlsx with several sheets."""
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
-import math
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from pipelines.ingest.spreadsheet import Lines, lines, opened_workbook
 from storage.errors import InputError
 
-_MAX_BYTES = 256 * 2**20
-_MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"))
+_MAX_BYTES = 64 * 2**20
+_MAX_ROWS = 1_000_000
+_BLOCK = 1 << 20
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx; .xls, and .xlsx under a password
+_SEPARATOR_LINE = re.compile(r"sep=(.)")  # how Excel is told
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """One line: its number as an editor or a spreadsheet shows it, its cells with any text by column name."""
+
+    line: int
+    cells: Mapping[str, str]
+    too_long: bool = False  # more cells than columns, as a decimal comma makes between commas
+
+    def get(self, column: str, default: str = "") -> str:
+        """The cell's text."""
+        return self.cells.get(column, default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +40,7 @@ class Sheet:
 
     what: str
     columns: tuple[str, ...]
-    rows: list[dict[str, str]]
+    rows: list[SheetRow]
 
     def require(self, column: str) -> None:
         """Raise InputError naming the columns there are, unless the column is one of them."""
@@ -31,54 +51,122 @@ class Sheet:
             )
 
 
-def read_sheet(path: Path, key: str) -> Sheet:
-    """Read a table with a header line; names in lower case. InputError where it is none."""
+def read_sheet(path: Path, key: str, needed: Collection[str] = ()) -> Sheet:
+    """Read a table with a header line; of a workbook the first sheet that has the needed columns.
+
+    InputError where it is no table, or lacks a column; `key` is how the user called the file.
+    """
     what = f"{key}={path}"
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{what} is larger than {_MAX_BYTES // 2**20} MB; is it a table?")
-        data = path.read_bytes()
+            raise InputError(f"{what} is larger than {_MAX_BYTES // 2**20} MB; is it a table of patients?")
+        with path.open("rb") as file:
+            head = file.read(8)
+        if head.startswith(_OLE):
+            raise InputError(
+                f"{what} is an old spreadsheet, or has a password; save it as .xlsx without one, or as CSV."
+            )
+        if head.startswith(_ZIP):
+            return _from_workbook(path, what, needed)
+        sheet = _table(what, _delimited(path, what))
     except OSError as error:
         raise InputError(f"{what} can't be read: {error.strerror}.") from error
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise InputError(f"{what} is a spreadsheet file; save it as CSV and name that file.")
-    text = _text(data)
-    first, _, _ = text.partition("\n")
-    delimiter = max(";\t,", key=first.count)
-    try:
-        lines = [
-            line for line in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, line))
-        ]
-    except csv.Error as error:
-        raise InputError(f"{what} is not a table: {error}.") from error
-    if len(lines) < 2:
+    for column in needed:
+        sheet.require(column)
+    return sheet
+
+
+def column_name(text: str) -> str:
+    """One spelling of a column's name: T-Score, t score and t_score are the same."""
+    return re.sub(r"[\s\-]+", "_", unicodedata.normalize("NFKC", text).strip().casefold())
+
+
+def _from_workbook(path: Path, what: str, needed: Collection[str]) -> Sheet:
+    with opened_workbook(path, what) as workbook:
+        for worksheet in workbook.worksheets:
+            columns = _columns(what, next(lines(worksheet, what), (0, []))[1])
+            if len(workbook.worksheets) == 1 or (columns and set(needed) <= set(columns)):
+                sheet = _table(what, lines(worksheet, what))
+                break
+        else:
+            raise InputError(
+                f"None of the {len(workbook.worksheets)} sheets of {what} has the columns "
+                f"{', '.join(needed)} in its first line. Rename the columns, or name another file."
+            )
+    for column in needed:
+        sheet.require(column)
+    return sheet
+
+
+def _table(what: str, numbered: Lines) -> Sheet:
+    columns: tuple[str, ...] = ()
+    rows: list[SheetRow] = []
+    for line, cells in numbered:
+        if not columns:
+            columns = _columns(what, cells)
+            continue
+        if len(rows) == _MAX_ROWS:
+            raise InputError(f"{what} has more than {_MAX_ROWS:,} lines; is it a table of patients?")
+        named = {name: text for name, text in zip(columns, cells, strict=False) if name and text}
+        rows.append(SheetRow(line, named, any(cells[len(columns) :])))
+    if not rows:
         raise InputError(
-            f"{what} must hold a line of column names and one line per patient, but has {len(lines)} lines."
+            f"{what} must hold a line of column names and one line per patient, "
+            f"but has {min(len(columns), 1)} lines."
         )
-    columns = tuple(name.strip().casefold() for name in lines[0])
-    if len(set(columns)) != len(columns):
-        raise InputError(f"{what} names a column twice: {', '.join(columns)}.")
-    return Sheet(
-        what, columns, [dict(zip(columns, map(str.strip, line), strict=False)) for line in lines[1:]]
-    )
+    return Sheet(what, tuple(filter(None, columns)), rows)
 
 
-def number(text: str) -> float:
-    """A number as people type it: -2.5, -2,5 or with a typographic minus; NaN where it is none."""
-    plain = text.strip().translate(_MINUS).replace("\u00a0", "").replace(" ", "")
-    if "," in plain and "." not in plain:
-        plain = plain.replace(",", ".")
+def _columns(what: str, cells: Sequence[str]) -> tuple[str, ...]:
+    """Names in place, empty where a column has none; without the nameless ones at the end."""
+    columns = [column_name(cell) for cell in cells]
+    while columns and not columns[-1]:
+        columns.pop()
+    named = list(filter(None, columns))
+    if len(set(named)) != len(named):
+        raise InputError(f"{what} names a column twice: {', '.join(named)}.")
+    return tuple(columns)
+
+
+def _delimited(path: Path, what: str) -> Lines:
+    """Number of the first line, and cells, of every record with any text."""
+    with path.open(encoding=_encoding(path, what), errors="replace", newline="") as file:
+        begun = 1
+        first = file.readline()
+        if told := _SEPARATOR_LINE.fullmatch(first.strip("\r\n")):
+            begun, first = 2, file.readline()
+        while first and not first.strip():
+            begun, first = begun + 1, file.readline()
+        delimiter = told[1] if told else max(";\t,", key=first.count)
+        reader = csv.reader(_chained(first, file), delimiter=delimiter)
+        try:
+            before = 0
+            for record in reader:
+                cells = [cell.strip() for cell in record]
+                if any(cells):
+                    yield begun + before, cells
+                before = reader.line_num
+        except csv.Error as error:
+            raise InputError(f"{what} is not a table: {error}.") from error
+
+
+def _chained(first: str, rest: Iterable[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _encoding(path: Path, what: str) -> str:
+    """UTF-16 by its mark, UTF-8 where every byte fits, else what Windows writes in western Europe."""
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+        file.seek(0)
+        if any(b"\0" in block for block in iter(partial(file.read, _BLOCK), b"")):
+            raise InputError(f"{what} is not a table but binary data; name a .csv or .xlsx file.")
     try:
-        value = float(plain)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
-
-
-def _text(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
+        with path.open(encoding="utf-8") as text:
+            while text.read(_BLOCK):
+                pass
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+        return "cp1252"
+    return "utf-8-sig"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.classification.labelled import outside_population
+from pipelines.outcomes.rule import parse_rule
 from pipelines.reporting.collect import Inputs
 
 REASONS = {
@@ -23,6 +24,9 @@ REASONS = {
     "mask_mismatch": "a mask whose size or classes do not fit its film",
     "no_film": "a mask or an outcome without its film",
     "vanished": "the file went away while it was read",
+    "outside_window": "an outcome too far in time from its film",
+    "superseded": "an outcome of another day than the one nearest to the film",
+    "z_score": "a Z-score alone, which is no T-score",
 }
 
 # Exclusions of these stages are masks and outcomes, not films: they stand beside the flow, not in it.
@@ -31,7 +35,7 @@ _BESIDE = ("annotations", "outcomes")
 
 def flow(inputs: Inputs) -> dict[str, Any]:
     """Counts from files to evaluable subjects; every step is the step before minus what was left out."""
-    manifest, exclusions = inputs.store.manifest, inputs.store.exclusions
+    manifest, exclusions = inputs.store.manifest, inputs.store.all_exclusions
     beside = exclusions["stage"].isin(_BESIDE)
     subjects = subject_frame(inputs)
     known = subjects[subjects["outcome"].notna()]
@@ -56,6 +60,7 @@ def flow(inputs: Inputs) -> dict[str, Any]:
         "evaluable": len(evaluable),
         "positive": int((evaluable["outcome"] == 1).sum()),
         "negative": int((evaluable["outcome"] == 0).sum()),
+        "on_limit": int(known["t_score"].map(parse_rule(inputs.study.outcome_rule).tied).sum()),
     }
 
 

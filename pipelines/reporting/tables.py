@@ -15,4 +15,4 @@ def write_tables(inputs: Inputs, folder: Path) -> None:
     write_table(folder / "subjects.parquet", inputs.subjects, SUBJECTS)
     write_table(folder / "regions.parquet", inputs.regions, REGIONS)
     write_table(folder / "films.parquet", films, FILM_INDEX)
-    write_table(folder / "exclusions.parquet", inputs.store.exclusions, EXCLUSIONS)
+    write_table(folder / "exclusions.parquet", inputs.store.all_exclusions, EXCLUSIONS)

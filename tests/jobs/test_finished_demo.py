@@ -9,6 +9,15 @@ import numpy as np
 import pytest
 
 from jobs.__main__ import main
+from jobs.classify import classify
+from jobs.compose import settings_for
+from jobs.flow import Flow
+from jobs.pretrain import pretrain
+from jobs.registry import JOBS
+from jobs.report import report
+from jobs.segment import segment
+from jobs.train_segmenter import train_segmenter
+from pipelines.outcomes.rule import parse_rule
 from storage import schemas
 from storage.manifest import Store
 from storage.tables import read_table
@@ -53,6 +62,35 @@ def test_a_finished_model_reads_new_films_and_refuses_its_own(
     capsys.readouterr()
     assert main(f"evaluate model={model} store={small_demo.out}/store out={tmp_path}/again".split()) == 2
     assert "has learnt from 24 of 24 subjects" in capsys.readouterr().err
+
+
+def test_a_corrected_outcome_reruns_what_reads_it_alone(
+    small_demo: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither segmenter nor encoder learns again for one T-score, nor for another rule."""
+    out = tmp_path / "out"
+    shutil.copytree(small_demo.out, out)
+    store = Store.open(out / "store")
+    words = [word for word in small_demo.words if "=" in word]
+    for change, study in (("value", "study.outcome_rule=<= -2.5"), ("rule", "study.outcome_rule=<= -2.0")):
+        settings = settings_for(JOBS["demo"], [*words, f"out={out}", study])
+        outcomes = store.outcomes.copy()
+        outcomes.loc[0, "t_score"] -= 0.01
+        rule = parse_rule(settings.study.outcome_rule)
+        outcomes = outcomes.assign(outcome=outcomes["t_score"].map(rule.outcome), rule=rule.text)
+        store.write_outcomes(outcomes, store.outcome_exclusions)
+        flow, root = Flow(out, settings), out / "store"
+        capsys.readouterr()
+        train_segmenter(flow, root)
+        segment(flow, root, out / "train-segmenter")
+        pretrain(flow, root)
+        said = capsys.readouterr().err
+        assert said.count("skipped, nothing changed") == 3, (change, said)
+        classify(flow, root)
+        report(flow, root)
+        said = capsys.readouterr().err
+        assert said.count("runs again, changed: ") == 2, (change, said)
+        assert "skipped" not in said
 
 
 def test_children_get_overlays_and_embeddings_but_no_probability(small_demo: Any, tmp_path: Path) -> None:

@@ -101,14 +101,39 @@ def test_a_generation_that_current_never_named_is_made_again(store: Store) -> No
     assert len(Store.open(store.root).annotations) == 0
 
 
-def test_outcomes_change_the_fingerprint_and_no_generation(store: Store) -> None:
+LEFT_OUT = rows(
+    schemas.EXCLUSIONS, [{"token": "c", "frame": 0, "reason": "no_film", "detail": "", "stage": "outcomes"}]
+)
+
+
+def test_outcomes_and_what_was_left_out_of_them_lie_beside_the_generation(store: Store) -> None:
     pd.testing.assert_frame_equal(store.outcomes, NO_OUTCOMES)
-    before = store.fingerprint()
+    assert len(store.outcome_exclusions) == 0
     given = [{"subject": "b", "outcome": 1, "t_score": -2.5}, {"subject": "a", "outcome": 0, "t_score": 1.0}]
-    store.write_outcomes(rows(schemas.OUTCOMES, given))
-    assert list(store.outcomes["subject"]) == list(Store.open(store.root).outcomes["subject"]) == ["a", "b"]
+    store.write_outcomes(rows(schemas.OUTCOMES, given), LEFT_OUT)
+    again = Store.open(store.root)
+    assert list(store.outcomes["subject"]) == list(again.outcomes["subject"]) == ["a", "b"]
     assert store.generation == "000001"
-    assert store.fingerprint() != before
+    assert list(again.exclusions["reason"]) == ["blank"]
+    assert list(again.outcome_exclusions["reason"]) == ["no_film"]
+    assert list(again.all_exclusions["token"]) == ["t", "c"]
+    with pytest.raises(StorageError, match=r"^A reason must be one of .*, but is ugly\.$"):
+        store.write_outcomes(rows(schemas.OUTCOMES, given), LEFT_OUT.assign(reason="ugly"))
+
+
+def test_values_have_a_fingerprint_of_their_own(store: Store) -> None:
+    """Who has an outcome decides over the learning without outcomes; which outcome decides over the rest."""
+
+    def prints(subjects: str, t_score: float, left_out: pd.DataFrame | None = None) -> tuple[str, str]:
+        given = [{"subject": subject, "outcome": 0, "t_score": t_score} for subject in subjects]
+        store.write_outcomes(rows(schemas.OUTCOMES, given), left_out)
+        again = Store.open(store.root)
+        return again.fingerprint(), again.outcomes_fingerprint()
+
+    first, corrected, another = prints("ab", -1.0), prints("ab", -2.0), prints("ac", -1.0)
+    assert first[0] == corrected[0] != another[0]
+    assert len({first[1], corrected[1], another[1], prints("ab", -1.0, LEFT_OUT)[1]}) == 4
+    assert prints("ba", -1.0) == first
 
 
 def test_two_stores_of_the_same_films_are_equal_byte_for_byte(store: Store, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class Hospital:
         """Ingest all of it."""
         config = replace(SMALL, key_file=str(self.key_file))
         options = {"outcomes": self.outcomes, "annotations": self.annotations} | options
-        return ingest(self.raw, root, config, StudyConfig(), **options)
+        study = options.pop("study", StudyConfig())
+        return ingest(self.raw, root, config, study, **options)
 
     def film(self, subject: int, number: int, seed: int, **elements: Any) -> Path:
         """Write one DICOM film."""

@@ -40,7 +40,9 @@ def test_every_film_mask_and_outcome_goes_in(hospital: Any, tmp_path: Path) -> N
     summary = hospital.ingest(tmp_path / "store")
     assert (summary.films, summary.subjects, summary.shards) == (12, 6, 3)
     assert summary.excluded == {"no_film": 1}
-    assert str(summary) == "12 films of 6 subjects in 3 shards; 1 left out (1 no_film)"
+    assert str(summary) == (
+        "12 films of 6 subjects in 3 shards; 1 left out (1 no_film); exactly on the limit of <= -2.5: 1"
+    )
     store = Store.open(tmp_path / "store")
     assert sorted(store.manifest["pixels_sha256"].value_counts()) == [1] * 12
     assert set(store.annotations["annotator"]) == {"a0", "a1"}
@@ -170,6 +172,59 @@ def test_the_store_may_be_where_one_stands(
     ingest(hospital.raw, Path(place), SMALL, StudyConfig())
     secret = Secret.load_or_create(tmp_path / "here.key")
     assert Store.open(tmp_path / "here").key_id == secret.key_id
+
+
+def test_a_corrected_sheet_makes_no_generation_and_touches_no_shard(hospital: Any, tmp_path: Path) -> None:
+    """Patients come, go and change; films, masks and the learning that reads no value do not notice."""
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    whole = content(root)
+    before, stats = Store.open(root), {path: path.stat() for path in root.rglob("*") if path.is_file()}
+    text = hospital.outcomes.read_text()
+    hospital.outcomes.write_text(
+        text.replace("-77,", "-78,").replace(",-3.5,", ",-0.5,") + f"\n{CANARY}-5,?,"
+    )
+    summary = hospital.ingest(root)
+    after = Store.open(root)
+    assert (after.generation, summary.excluded) == ("000001", {"no_film": 1, "unreadable": 1})
+    changed = {p.relative_to(root).as_posix() for p, stat in stats.items() if p.stat().st_ino != stat.st_ino}
+    assert changed == {"outcomes.parquet", "outcome_exclusions.parquet"}
+    assert after.fingerprint() == before.fingerprint()
+    assert sum(after.outcomes["t_score"] == -0.5) == 1
+    hospital.outcomes.write_text(text)
+    hospital.ingest(root)
+    assert content(root) == whole
+    assert Store.open(root).outcomes.equals(before.outcomes)
+
+
+def test_days_between_film_and_measurement_are_kept_and_no_date(hospital: Any, tmp_path: Path) -> None:
+    lines = [f"{CANARY}-0,-2.6,01.03.2020", f"{CANARY}-0,-3,2021-03-01", f"{CANARY}-1,-1,"]
+    hospital.outcomes.write_text("\n".join(["patient_id,t_score,date", *lines]))
+    hospital.ingest(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    assert sorted(store.outcomes["days"].fillna(-1)) == [-1, 1]
+    assert list(store.outcome_exclusions["reason"]) == ["superseded"]
+    hospital.ingest(tmp_path / "store", study=StudyConfig(window_days=0))
+    store = Store.open(tmp_path / "store")
+    assert len(store.outcomes) == 0
+    assert list(store.outcome_exclusions["reason"]) == ["outside_window"] * 3
+    stored = "".join(table.to_csv() for table in (store.outcomes, store.outcome_exclusions, store.manifest))
+    assert not any(part in stored for part in ("2020-", "202002", "202003", "01.03", "2021"))
+
+
+def test_a_mapping_tells_the_films_other_ids(hospital: Any, tmp_path: Path) -> None:
+    ids, coded = tmp_path / "ids.csv", hospital.outcomes.read_text().replace(CANARY, "study")
+    hospital.outcomes.write_text(coded)
+    ids.write_text(
+        "".join(f"study-{n};{CANARY.upper()}-{n}\n" for n in ("s", 0, 1, 2)).replace(
+            f"study-s;{CANARY.upper()}-s", "sheet_id;film_id"
+        )
+    )
+    summary = hospital.ingest(tmp_path / "store", mapping=ids)
+    assert len(Store.open(tmp_path / "store").outcomes) == 3
+    assert str(summary).endswith(
+        "; 3 of 6 rows of the table have no film: radmill outcomes match shows who nearly matches"
+    )
 
 
 def test_a_killed_run_leaves_what_a_rerun_ends(hospital: Any, tmp_path: Path) -> None:
@@ -317,7 +372,7 @@ def test_nothing_of_names_headers_or_tables_is_in_the_store(
         for member in iterate_members(tar):
             assert CANARY.encode() not in member.data.lower()
     store = Store.open(tmp_path / "store")
-    for table in (store.manifest, store.annotations, store.exclusions, store.outcomes):
+    for table in (store.manifest, store.annotations, store.all_exclusions, store.outcomes):
         assert CANARY not in table.to_csv().lower()
         assert "2020" not in set(table.astype(str).to_numpy().ravel())
     assert CANARY not in str(summary)

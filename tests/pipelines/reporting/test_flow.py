@@ -9,7 +9,8 @@ import pandas as pd
 
 from pipelines.config import StudyConfig
 from pipelines.reporting.collect import collect
-from pipelines.reporting.flow import flow
+from pipelines.reporting.flow import REASONS, flow
+from storage.schemas import EXCLUSION_REASONS
 
 
 def test_masks_and_outcomes_are_no_films_whatever_their_reason(cohorts: ModuleType, tmp_path: Path) -> None:
@@ -21,8 +22,9 @@ def test_masks_and_outcomes_are_no_films_whatever_their_reason(cohorts: ModuleTy
         ("T5", 0, "duplicate", "a second mask of the same film and annotator", "annotations"),
     ]
     films = store.exclusions
-    masks_and_outcomes = pd.DataFrame(beside, columns=list(films.columns))
-    store.commit(store.manifest, store.annotations, pd.concat([films, masks_and_outcomes]))
+    outcomes, masks = (pd.DataFrame(rows, columns=list(films.columns)) for rows in (beside[:2], beside[2:]))
+    store.commit(store.manifest, store.annotations, pd.concat([films, masks]))
+    store.write_outcomes(store.outcomes, outcomes)
     counted = flow(collect(tmp_path / "store", tmp_path / "out", StudyConfig(), None, "adult"))
     assert (counted["files"], counted["films"], counted["excluded"]) == (6 + len(films), 6, len(films))
     assert {row["reason"]: row["count"] for row in counted["beside"]} == {
@@ -31,3 +33,14 @@ def test_masks_and_outcomes_are_no_films_whatever_their_reason(cohorts: ModuleTy
         "not_an_image": 1,
         "duplicate": 1,
     }
+
+
+def test_subjects_on_the_limit_are_counted(cohorts: ModuleType, tmp_path: Path) -> None:
+    store = cohorts.make_store(tmp_path / "store", subjects=6, with_outcome=5)
+    store.write_outcomes(store.outcomes.assign(t_score=[-2.5, -2.4, -2.5, -2.6, 0.0]))
+    counted = flow(collect(tmp_path / "store", tmp_path / "out", StudyConfig(), None, "adult"))
+    assert (counted["with_outcome"], counted["on_limit"]) == (5, 2)
+
+
+def test_every_reason_has_a_meaning() -> None:
+    assert set(REASONS) == set(EXCLUSION_REASONS)

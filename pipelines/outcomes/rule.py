@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.ingest.sheet import number
+from pipelines.ingest.values import number
 from storage.errors import ConfigError
 
 _RULE = re.compile(r"(<=|>=|<|>|==)\s*(\S+)")
@@ -32,6 +32,10 @@ class Rule:
     def outcome(self, value: float) -> int:
         """1 for the study's positive class, else 0."""
         return int(self.compare(value, self.limit))
+
+    def tied(self, value: float) -> bool:
+        """Whether the value is the limit itself, where `<` and `<=` part."""
+        return value == self.limit
 
     def severity(self, value: float) -> float:
         """Larger is nearer to positive: of several sites of one exam, the worst counts."""

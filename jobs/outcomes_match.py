@@ -1,0 +1,27 @@
+"""Before ingest: which patients of the table have films, which nearly do, and what of the table can't be read."""
+
+from __future__ import annotations
+
+from cluster.local import num_processes
+from jobs.config import Settings
+from jobs.folders import existing
+from jobs.progress import shown
+
+NOTHING_MATCHES = 2
+
+
+def main(settings: Settings) -> int:
+    """`radmill outcomes match raw=DIR outcomes=FILE [mapping=FILE]`: prints, and writes nothing."""
+    from pipelines.outcomes.films import people_below
+    from pipelines.outcomes.report import match_report
+    from pipelines.outcomes.sheet import read_outcome_sheet
+
+    raw, outcomes = existing(str(settings.raw), "raw"), existing(str(settings.outcomes), "outcomes")
+    mapping = existing(settings.mapping, "mapping") if settings.mapping else None
+    sheet = read_outcome_sheet(outcomes, settings.study, mapping)
+    skip = [path for path in (outcomes, mapping) if path]
+    with shown("outcomes match") as progress:
+        people = people_below(raw, settings.ingest, skip, num_processes(settings.cluster), progress)
+    report = match_report(sheet, settings.study, people)
+    print(report)
+    return 0 if report.matched else NOTHING_MATCHES

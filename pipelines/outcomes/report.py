@@ -1,0 +1,153 @@
+"""What `radmill outcomes match` says: who matches, who nearly does, and what of the table can't be read.
+
+It quotes the table as its owner typed it, and nothing of the films' headers and names.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipelines.config import StudyConfig
+from pipelines.ingest.values import is_serial
+from pipelines.outcomes.films import People
+from pipelines.outcomes.identifiers import FilmIds, NearMiss
+from pipelines.outcomes.match import MERGED, USED, Outcomes, match_outcomes
+from pipelines.outcomes.measurements import MEASURES, OPTIONAL
+from pipelines.outcomes.rule import parse_rule
+from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
+from storage.identity import Secret, normalise
+
+_SHOWN = 20
+_READ = {PATIENT, "treatment", *OPTIONAL, *MEASURES}
+
+
+@dataclass(frozen=True, slots=True)
+class MatchReport:
+    """Films and table side by side; near: line, patient id as typed, and what it misses by."""
+
+    sheet: OutcomeSheet
+    study: StudyConfig
+    people: People
+    outcomes: Outcomes
+    matched: int  # subjects
+    only_films: int  # subjects
+    only_sheet: int  # patients
+    near: list[tuple[int, str, NearMiss]]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield self._films()
+        yield from self._table()
+        yield (
+            f"matched     {self.matched:,} subjects; {self.only_films:,} only in the films, "
+            f"{self.only_sheet:,} patients only in the table"
+        )
+        bins = ", ".join(
+            f"{count:,} {name.replace('_', ' ')}" for name, count in _ordered(self.outcomes.bins)
+        )
+        yield f"rows        {bins}"
+        yield from self._values()
+        near = [
+            f"line {line}: patient_id {typed} of the table is {_subjects(miss.subjects)} of the films but for "
+            f"{miss.differs_in}"
+            for line, typed, miss in self.near
+        ]
+        yield from _listed("near misses", near)
+        refused = [
+            f"line {row.line}: {row.detail}"
+            for row in self.outcomes.placed
+            if row.bin in ("unreadable", "z_score") or "several issuers" in row.detail
+        ]
+        yield from _listed("not usable", refused)
+        yield from _listed("not read", [f"line {line}: {column}" for line, column in self.outcomes.unread])
+
+    def _films(self) -> str:
+        refused = f"; {self.people.refused:,} other files" if self.people.refused else ""
+        return f"films       {self.people.films:,} files of {len(self.people.film_days):,} subjects{refused}"
+
+    def _table(self) -> Iterator[str]:
+        rows, columns = self.sheet.sheet.rows, self.sheet.sheet.columns
+        patients = len({self.sheet.film_id(row.get(PATIENT)) for row in rows})
+        read = [name for name in columns if name in {*_READ, self.sheet.column}]
+        ignored = [name for name in columns if name not in read]
+        more = f"; not read: {', '.join(ignored)}" if ignored else ""
+        yield f"table       {len(rows):,} rows of {patients:,} patients; read: {', '.join(read)}{more}"
+        if self.sheet.film_ids:
+            typed = {normalise(row.get(PATIENT)) for row in rows}
+            used = len(typed & self.sheet.film_ids.keys())
+            yield f"mapping     {used:,} of {len(self.sheet.film_ids):,} lines belong to the table"
+        if serials := sum(is_serial(row.get("date")) for row in rows):
+            yield f"days        {serials:,} are a spreadsheet's serial numbers, counted from 1899-12-30"
+
+    def _values(self) -> Iterator[str]:
+        values = self.outcomes.rows["t_score"].tolist()
+        if not values:
+            return
+        rule, column = parse_rule(self.study.outcome_rule), self.sheet.column
+        yield (
+            f"{column:11} {min(values):g} to {max(values):g}, median {statistics.median(values):g}; {rule.text} makes "
+            f"{sum(map(rule.outcome, values)):,} of {len(values):,} positive; "
+            f"{sum(map(rule.tied, values)):,} lie exactly on the limit"
+        )
+        days = self.outcomes.rows["days"].dropna().tolist()
+        apart = f", {min(days):g} to {max(days):g}" if days else ""
+        yield f"film to DXA days known for {len(days):,} of {len(values):,}{apart}; window {self._window()}"
+        rows = Counter(row.token for row in self.outcomes.placed if row.bin in _EXAMS)
+        if several := sum(count > 1 for count in rows.values()):
+            yield f"several     {several:,} subjects were measured on several days"
+
+    def _window(self) -> str:
+        return "none" if self.study.window_days is None else f"{self.study.window_days} days"
+
+
+_EXAMS = (USED, "superseded", "outside_window")
+
+
+def match_report(sheet: OutcomeSheet, study: StudyConfig, people: People) -> MatchReport:
+    """Match the table with the films' subjects; pseudonyms are made up and forgotten."""
+    outcomes = match_outcomes(sheet, study, Secret.phantom(), people.subjects_by_patient, people.film_days)
+    first: dict[str, tuple[int, str]] = {}
+    for row in sheet.sheet.rows:
+        first.setdefault(sheet.film_id(row.get(PATIENT)), (row.line, row.get(PATIENT)))
+    first.pop("", None)
+    matched = {
+        subject
+        for patient in first
+        if len(subjects := people.subjects_by_patient.get(patient, ())) == 1
+        for subject in subjects
+    }
+    strangers = [patient for patient in first if patient not in people.subjects_by_patient]
+    film_ids = FilmIds(people.subjects_by_patient)
+    near = [(*first[patient], miss) for patient in strangers if (miss := film_ids.near(patient))]
+    return MatchReport(
+        sheet,
+        study,
+        people,
+        outcomes,
+        matched=len(matched),
+        only_films=len(people.film_days.keys() - matched),
+        only_sheet=len(strangers),
+        near=near,
+    )
+
+
+def _ordered(bins: dict[str, int]) -> list[tuple[str, int]]:
+    first = [(name, bins[name]) for name in (USED, MERGED) if name in bins]
+    return first + sorted(item for item in bins.items() if item[0] not in (USED, MERGED))
+
+
+def _subjects(count: int) -> str:
+    return "a subject" if count == 1 else f"one of {count} subjects"
+
+
+def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if not lines:
+        return
+    shown = f" (the first {_SHOWN} of {len(lines):,})" if len(lines) > _SHOWN else ""
+    yield f"{title}{shown}:"
+    yield from (f"  {line}" for line in lines[:_SHOWN])
