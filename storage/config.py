@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from storage.errors import ConfigError, check_at_least, check_one_of
 
 PROTOCOLS = ("folds",)
+CODECS = ("png", "htj2k")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -18,10 +19,13 @@ class IngestConfig:
     it elsewhere: file (its name), folder (the one that holds it), or regex:PATTERN over the path below raw=,
     whose group `subject`, or else first group, is the id. key_file: the secret behind all pseudonyms, made at
     the first ingest; None is STORE.key beside the store. memory_gb and timeout_s bound the reading of a file.
+
+    codec: png, which everything opens, or htj2k, half to a third smaller; a gray JPEG stays as it came.
     """
 
     subject_from: str = "folder"
     films_per_shard: int = 64
+    codec: str = "png"
     max_megapixels: float = 64.0
     max_file_mb: float = 512.0
     timeout_s: float = 60.0
@@ -32,6 +36,7 @@ class IngestConfig:
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)
         check_at_least("ingest.films_per_shard", self.films_per_shard, 1)
+        check_one_of("ingest.codec", self.codec, CODECS)
         check_at_least("ingest.max_megapixels", self.max_megapixels, 0.01)
         check_at_least("ingest.max_file_mb", self.max_file_mb, 0.01)
         check_at_least("ingest.timeout_s", self.timeout_s, 0.1)
