@@ -5,24 +5,17 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
-from dataclasses import asdict
-from pathlib import Path
 from threading import enumerate as threads
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import schemas
-from storage.codec import SUFFIXES, encode
 from storage.errors import ConfigError, InputError, StorageError
 from storage.manifest import Store
 from storage.reading import Reader, film_reader
 from storage.sampler import SampleOrder, SamplerState
-from storage.shards import ShardWriter
-from storage.tables import empty
 
 WORLD_SIZES, WORKERS, BATCHES = st.integers(1, 9), st.integers(0, 4), st.integers(1, 7)
 SETUPS = st.tuples(WORLD_SIZES, WORKERS, BATCHES)
@@ -84,58 +77,37 @@ def test_every_sample_once_through_a_stop_and_a_change_of_all_three(
     assert (state.epoch, state.samples_done) == (1, 0)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Ten films in three shards, in both codecs."""
-    store = Store.create(tmp_path / "store", "key1")
-    rows = []
-    for shard, keys in enumerate((range(4), range(4, 7), range(7, 10))):
-        with ShardWriter(store.root / "shards" / f"radiographs-{shard:06d}-0.tar") as writer:
-            for key in keys:
-                codec = ("png", "htj2k")[key % 2]
-                at = writer.add(f"k{key}.image.{SUFFIXES[codec]}", encode(film(key), codec))
-                row = {"key": f"k{key}", "height": 30, "width": 20, "codec": codec, "shard": writer.path.name}
-                rows.append(dict.fromkeys(schemas.MANIFEST.names) | row | asdict(at))
-    none = [empty(schema) for schema in (schemas.ANNOTATIONS, schemas.EXCLUSIONS)]
-    store.commit(pd.DataFrame(rows), *none)
-    return store
-
-
-def film(key: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
-    return np.random.default_rng(key).integers(0, 4096, (30, 20), dtype=np.uint16)
-
-
 @pytest.mark.parametrize("shuffle", ["full", "block"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_films_come_right_and_once(store: Store, shuffle: str, workers: int) -> None:
-    reader = film_reader(store, 5, shuffle, window=1)
+def test_films_come_right_and_once(ten_films: Store, shuffle: str, workers: int) -> None:
+    reader = film_reader(ten_films, 5, shuffle, window=1)
     seen = []
     for batch in reader.batches(reader.order.start(), 4, workers=workers):
         for stored, weight in zip(batch.samples, batch.weights, strict=True):
-            np.testing.assert_array_equal(stored.pixels, film(int(stored.key[1:])))
+            np.testing.assert_array_equal(stored.pixels, ten_films.read_image(stored.key))
             seen += [stored.key] if weight else []
     assert sorted(seen) == [f"k{key}" for key in range(10)]
     assert seen != sorted(seen)
     if shuffle == "block":
-        shards = store.manifest.set_index("key")["shard"].loc[seen]
+        shards = ten_films.manifest.set_index("key")["shard"].loc[seen]
         assert (shards != shards.shift()).sum() == 3
 
 
-def test_damage_is_raised_in_its_batch_and_names_the_file(store: Store) -> None:
-    row = store.manifest.iloc[3]
-    path = store.root / "shards" / row["shard"]
+def test_damage_is_raised_in_its_batch_and_names_the_file(ten_films: Store) -> None:
+    row = ten_films.manifest.iloc[3]
+    path = ten_films.root / "shards" / row["shard"]
     data = bytearray(path.read_bytes())
     data[row["offset"] + row["size"] // 2] ^= 1
     path.write_bytes(data)
-    reader = film_reader(store, 5)
+    reader = film_reader(ten_films, 5)
     with pytest.raises(StorageError, match=rf"^{re.escape(str(path))} is damaged"):
         list(reader.batches(reader.order.start(), 1))
     assert not [thread for thread in threads() if thread.name.startswith("batch")]
 
 
-def test_another_shuffle_or_generation_is_a_sentence(store: Store) -> None:
+def test_another_shuffle_or_generation_is_a_sentence(ten_films: Store) -> None:
     with pytest.raises(ConfigError, match=r"^shuffle must be one of full, block, but is none\.$"):
-        film_reader(store, 5, "none")
-    reader = film_reader(store, 5)
+        film_reader(ten_films, 5, "none")
+    reader = film_reader(ten_films, 5)
     with pytest.raises(InputError, match="start over with fresh=true"):
         list(reader.batches(SamplerState(5, generation="000009"), 1))
