@@ -20,7 +20,7 @@ class IngestConfig:
     whose group `subject`, or else first group, is the id. key_file: the secret behind all pseudonyms, made at
     the first ingest; None is STORE.key beside the store. memory_gb and timeout_s bound the reading of a file.
 
-    codec: png, which everything opens, or htj2k, half to a third smaller; a gray JPEG stays as it came.
+    codec: png, which everything opens, or htj2k, smaller on real films; a gray JPEG stays as it came.
     """
 
     subject_from: str = "folder"

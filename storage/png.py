@@ -1,4 +1,4 @@
-"""A faster way to read the PNGs of this store: inflated by libdeflate, 1.5 to 2.5 times as fast as libpng.
+"""A faster way to read the PNGs of this store: inflated by libdeflate, 1.2 to 2.3 times as fast as libpng.
 
 The store's PNGs have one filter, Up, on every row (PNG specification, 9.2), whose inverse is a sum down the
 columns. Any other PNG is left to libpng.
