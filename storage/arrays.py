@@ -1,20 +1,23 @@
 """Zarr v3 groups for pixels in batches and windows: caches of fixed shape, always rebuilt from the shards.
 
-A group is written whole by one writer (`writing_group`), so no two ever meet in a chunk. Every chunk lies in
-its own file with a crc32c; a missing one is an error, not zeros. The same pixels give the same bytes.
+A group is written whole by one writer (`writing_group`), so no two ever meet in a chunk. Chunks have a
+crc32c each and lie in files of their own, or many in one Zarr shard, whose index has one too; an absent file is
+an error whenever it is read, not zeros. The same pixels give the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+from zarr.storage import LocalStore
 
 from storage.atomic import new_folder
 from storage.errors import StorageError
@@ -35,16 +38,22 @@ def create_array(
     chunks: tuple[int, ...],
     dtype: DTypeLike,
     attributes: Mapping[str, Any],
+    shards: tuple[int, ...] | None = None,
 ) -> zarr.Array:
-    """Make an array in the group at `path`, to be filled by slices along whole chunks.
+    """Make an array in the group at `path`, to be filled by slices along whole chunks, or whole Zarr shards.
 
-    attributes: JSON values, by name. Chunks are capped at the shape.
+    attributes: JSON values, by name. Chunks are capped at the shape. shards: multiples of the chunks that
+    share a file; None is a file per chunk.
     """
+    chunks = tuple(max(1, min(pair)) for pair in zip(chunks, shape, strict=True))
+    if shards is not None:
+        shards = tuple(ceil(shard / chunk) * chunk for shard, chunk in zip(shards, chunks, strict=True))
     return zarr.create_array(
         path,
         name=name,
         shape=shape,
-        chunks=tuple(max(1, min(pair)) for pair in zip(chunks, shape, strict=True)),
+        chunks=chunks,
+        shards=shards,
         dtype=np.dtype(dtype),
         filters=None,
         serializer=BytesCodec(),
@@ -56,17 +65,51 @@ def create_array(
     )
 
 
-def open_array(path: Path, name: str) -> zarr.Array:
+class StoredArray:
+    """An array to be read by slices, as numpy is; StorageError where what is read is missing or damaged."""
+
+    def __init__(self, path: Path, array: zarr.Array) -> None:
+        """Use `open_array`."""
+        self.path = path
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+        self.attrs: dict[str, Any] = dict(array.attrs)
+        self._array = array
+
+    def __getitem__(self, selection: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[selection])
+        except (ValueError, RuntimeError) as error:  # of the checksum, and of blosc
+            raise StorageError(
+                f"{self.path} is damaged: {error}; remove the folder to have it rebuilt."
+            ) from error
+
+
+def open_array(path: Path, name: str) -> StoredArray:
     """Open an array for reading; StorageError where it or a chunk of it is missing."""
+    place = path / name
     try:
-        array = zarr.open_array(path / name, mode="r", zarr_format=3)
+        array = zarr.open_array(_Complete(place, read_only=True), mode="r", zarr_format=3)
     except (FileNotFoundError, ValueError) as error:
         raise StorageError(
             f"{path} has no whole array {name}; remove the folder to have it rebuilt."
         ) from error
-    absent = array.nchunks - array.nchunks_initialized
+    expected = prod(
+        ceil(side / part) for side, part in zip(array.shape, array.shards or array.chunks, strict=True)
+    )
+    absent = expected - sum(file.is_file() for file in (place / "c").rglob("*"))
     if absent:
         raise StorageError(
-            f"{path / name} lacks {absent} of {array.nchunks} chunks; remove the folder to have it rebuilt."
+            f"{place} lacks {absent} of {expected} chunks; remove the folder to have it rebuilt."
         )
-    return array
+    return StoredArray(place, array)
+
+
+class _Complete(LocalStore):  # type: ignore[misc]
+    """A folder in which an absent chunk is an error: to zarr it would be an array of zeros."""
+
+    async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
+        value = await super().get(key, *arguments, **options)
+        if value is None and key.startswith("c/"):
+            raise StorageError(f"{self.root / key} is missing; remove {self.root.parent} to have it rebuilt.")
+        return value

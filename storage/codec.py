@@ -1,4 +1,9 @@
-"""Gray images as PNG: lossless at 8 and 16 bits, the same bytes for the same pixels, read by everything."""
+"""Gray images as members of a shard: PNG, HTJ2K or JPEG; the same pixels always give the same bytes.
+
+PNG is read by everything. HTJ2K (JPEG 2000 part 15, reversible) is a sixth to a quarter smaller on real films of
+16 bits and twice as fast to write; on noise it is no smaller. JPEG is never encoded here: a film that came as
+JPEG stays as it came (`storage.jpeg`).
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import StorageError
+from storage.png import decode_up_filtered
 
-_LEVEL = 1  # level 6 saves a tenth of the bytes at a seventh of the speed
+SUFFIXES = {"png": "png", "jpeg": "jpg", "htj2k": "j2c"}
+"""Codec, as the manifest names it -> end of the member's name."""
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+_NAMES = {"png": "PNG", "jpeg": "JPEG", "htj2k": "HTJ2K codestream"}
+_DECODE = {
+    "png": imagecodecs.png_decode,
+    "jpeg": imagecodecs.jpeg8_decode,
+    "htj2k": imagecodecs.htj2k_decode,
+}
 
 
-def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Encode HxW uint8 or uint16."""
+def encode(pixels: Pixels, codec: str) -> bytes:
+    """Encode HxW uint8 or uint16 as png or htj2k, without loss; StorageError for any other array."""
     _check(pixels)
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_LEVEL))
+    plane: Pixels = np.ascontiguousarray(pixels)  # type: ignore[assignment]
+    if codec == "htj2k":
+        # Tiles, and fewer levels than the library's own, were slower on films and no smaller.
+        return bytes(imagecodecs.htj2k_encode(plane, reversible=True))
+    if codec == "png":
+        # Of all strategies and filters this pair: three times level 1's default speed at no more bytes.
+        options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.UP}
+        return bytes(imagecodecs.png_encode(plane, level=1, **options))
+    raise ValueError(f"pixels are encoded as png or htj2k, not {codec}")
 
 
-def decode_png(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Decode to HxW uint8 or uint16; StorageError for anything else, colour included."""
+def decode(data: bytes, codec: str) -> Pixels:
+    """Decode to HxW uint8 or uint16; StorageError where the bytes are damaged or hold anything else."""
+    pixels = decode_up_filtered(data) if codec == "png" else None
+    if pixels is None:
+        pixels = _decode(data, codec)
+    _check(pixels)
+    return pixels
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """`encode` as PNG, which masks always are."""
+    return encode(pixels, "png")
+
+
+def decode_png(data: bytes) -> Pixels:
+    """`decode` of a PNG."""
+    return decode(data, "png")
+
+
+def _decode(data: bytes, codec: str) -> Pixels:
+    if codec not in _DECODE:
+        raise StorageError(f"The codec of a film must be one of {', '.join(SUFFIXES)}, but is {codec}.")
     try:
-        pixels: NDArray[np.uint8] | NDArray[np.uint16] = imagecodecs.png_decode(data)
-    except (imagecodecs.PngError, ValueError) as error:
-        raise StorageError(f"A PNG in the store can't be decoded: {error}.") from error
-    _check(pixels)
+        pixels: Pixels = _DECODE[codec](data)
+    except (imagecodecs.DelayedImportError, MemoryError):
+        raise
+    except Exception as error:  # each codec has its own kind, and some raise plain ValueError or RuntimeError
+        raise StorageError(f"A {_NAMES[codec]} in the store can't be decoded: {error}.") from error
     return pixels
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from storage.errors import ConfigError, check_at_least, check_one_of
 
 PROTOCOLS = ("folds",)
+CODECS = ("png", "htj2k")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -19,6 +20,8 @@ class IngestConfig:
     pattern is searched in the path below raw=; its group `subject`, or else its first, is the id."""
     films_per_shard: int = 64
     """Films of a shard, give or take whole subjects."""
+    codec: str = "png"
+    """png, which everything opens, or htj2k, smaller on real films; a gray JPEG stays as it came."""
     max_megapixels: float = 64.0
     """Larger frames are left out."""
     max_file_mb: float = 512.0
@@ -35,6 +38,7 @@ class IngestConfig:
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)
         check_at_least("ingest.films_per_shard", self.films_per_shard, 1)
+        check_one_of("ingest.codec", self.codec, CODECS)
         check_at_least("ingest.max_megapixels", self.max_megapixels, 0.01)
         check_at_least("ingest.max_file_mb", self.max_file_mb, 0.01)
         check_at_least("ingest.timeout_s", self.timeout_s, 0.1)

@@ -19,14 +19,16 @@ from pydicom.encaps import generate_frames
 
 from storage import dicom_meta
 from storage.errors import Quarantined
+from storage.jpeg import stripped
 from storage.radiograph import MIN_SIDE_PX, Header, Limits, Pixels, Radiograph
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # a whole data set inflated in memory: 300 kB become 700 MB
+_JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _SYNTAXES = {
     *("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"),  # native
     "1.2.840.10008.1.2.5",  # RLE
-    *("1.2.840.10008.1.2.4.50", _JPEG_EXTENDED, "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"),  # JPEG
+    *(_JPEG_BASELINE, _JPEG_EXTENDED, "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"),  # JPEG
     *("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"),  # JPEG-LS
     *("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"),  # JPEG 2000
     *("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"),  # HTJ2K
@@ -70,7 +72,17 @@ def read_dicom(path: Path, limits: Limits) -> list[Radiograph]:
             # about the range of the bits, never the image's own maximum: equal exposures stay equal
             values_FHW = lowest + highest - values_FHW
         kept_bits = max(1, highest.bit_length())
-        return [Radiograph(_narrow(values_HW, kept_bits), kept_bits, meta) for values_HW in values_FHW]
+        return [
+            Radiograph(_narrow(values_HW, kept_bits), kept_bits, meta, jpeg)
+            for values_HW, jpeg in zip(values_FHW, _jpegs(dataset, len(values_FHW)), strict=True)
+        ]
+
+
+def _jpegs(dataset: pydicom.Dataset, frames: int) -> list[bytes | None]:
+    """Each frame's own baseline JPEG, where it has one."""
+    if dataset.file_meta.TransferSyntaxUID != _JPEG_BASELINE:
+        return [None] * frames
+    return [stripped(frame) for frame in generate_frames(dataset.PixelData, number_of_frames=frames)]
 
 
 def _narrow(values_HW: NDArray[np.integer], bits: int) -> Pixels:

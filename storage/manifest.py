@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from storage import generations, schemas, tables
 from storage.atomic import write_json
-from storage.codec import decode_png
+from storage.codec import decode, decode_png
 from storage.errors import InputError, StorageError
 from storage.shards import read_member
 
@@ -25,6 +25,12 @@ class _Place(NamedTuple):
     offset: int
     size: int
     crc32c: int
+
+
+class _Film(NamedTuple):
+    place: _Place
+    shape: tuple[int, int]
+    codec: str
 
 
 class Store:
@@ -39,7 +45,7 @@ class Store:
         self.key_id = key_id
         self.generation = generation  # None before the first commit
         self._tables: dict[str, pd.DataFrame] = {}
-        self._films: dict[str, tuple[_Place, tuple[int, int]]] = {}
+        self._films: dict[str, _Film] = {}
         self._masks: dict[str, dict[str, tuple[_Place, float]]] = {}
 
     @classmethod
@@ -94,15 +100,15 @@ class Store:
 
     def read_image(self, key: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """The film's pixels HxW; StorageError where the shard is damaged or the key unknown."""
-        place, shape = self._film(key)
-        pixels = decode_png(self._read(place))
-        if pixels.shape != shape:
-            raise StorageError(f"Film {key} must have the shape {shape}, but has {pixels.shape}.")
+        film = self._film(key)
+        pixels = decode(self._read(film.place), film.codec)
+        if pixels.shape != film.shape:
+            raise StorageError(f"Film {key} must have the shape {film.shape}, but has {pixels.shape}.")
         return pixels
 
     def read_masks(self, key: str) -> dict[str, NDArray[np.uint8]]:
         """Annotator -> label map HxW of class indices; empty for a film without masks."""
-        _, shape = self._film(key)
+        shape = self._film(key).shape
         masks = {}
         for annotator, (place, _) in self._masks_of(key).items():
             mask = decode_png(self._read(place))
@@ -179,11 +185,12 @@ class Store:
             self._tables[name] = generations.read(self.root, self._live(), name)
         return self._tables[name]
 
-    def _film(self, key: str) -> tuple[_Place, tuple[int, int]]:
+    def _film(self, key: str) -> _Film:
         if not self._films:
             frame = self.manifest
             shapes = zip(frame["height"].tolist(), frame["width"].tolist(), strict=True)
-            self._films = dict(zip(frame["key"], zip(_places(frame), shapes, strict=True), strict=True))
+            films = map(_Film, _places(frame), shapes, frame["codec"].tolist())
+            self._films = dict(zip(frame["key"], films, strict=True))
         if key not in self._films:
             raise StorageError(f"Generation {self.generation} of {self.root} holds no film {key}.")
         return self._films[key]

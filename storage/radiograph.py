@@ -70,3 +70,5 @@ class Radiograph:
     pixels: Pixels
     bits: int
     meta: RadiographMeta
+    jpeg: bytes | None = None
+    """The source's own JPEG, without metadata; a writer takes it only where it decodes to these pixels."""

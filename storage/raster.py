@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from storage.deidentify import SIDES, word
 from storage.errors import Quarantined
+from storage.jpeg import stripped
 from storage.radiograph import MIN_SIDE_PX, Header, Identity, Limits, Pixels, Radiograph, RadiographMeta
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
@@ -60,7 +61,8 @@ def read_raster(path: Path, limits: Limits) -> list[Radiograph]:
                 laterality_source="image" if side else "",
                 data_kind=_data_kind(notes),
             )
-            films.append(Radiograph(pixels, _bits(pixels), meta))
+            jpeg = stripped(path.read_bytes()) if image.format == "JPEG" else None
+            films.append(Radiograph(pixels, _bits(pixels), meta, jpeg))
         return films
 
 

@@ -4,11 +4,14 @@ An epoch is a seeded permutation of the samples. A global batch is its next stre
 turn; where it does not divide, or at the epoch's end, ranks are filled up with samples of weight 0. So all
 ranks take equally many steps of equal lengths, and the position is one number, `samples_done`, that outlives
 a change of ranks, loader workers and batch.
+
+For disks where reading here and there is slow the permutation goes by blocks, such as shards: the blocks in
+random order, and the samples of a window of blocks shuffled together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -44,13 +47,27 @@ class SamplerState:
 class SampleOrder:
     """The order of `num_samples` samples for a seed; a function of the position alone."""
 
-    def __init__(self, num_samples: int, seed: int, generation: str = "") -> None:
-        """generation: of the store that the samples come from; a position means nothing in another one."""
+    def __init__(
+        self,
+        num_samples: int,
+        seed: int,
+        generation: str = "",
+        blocks: Sequence[object] | NDArray[np.generic] | None = None,
+        window: int = 8,
+    ) -> None:
+        """A full shuffle, or one by blocks.
+
+        generation: of the store that the samples come from; a position means nothing in another one.
+        blocks: the block of each sample; window: how many blocks are shuffled together. A position also means
+        nothing under other blocks or another window.
+        """
         if num_samples < 1:
             raise InputError("Training needs at least 1 sample, but there are none.")
         self.num_samples = num_samples
         self.seed = seed
         self.generation = generation
+        self._blocks = None if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
+        self._window = window
         self._last = (-1, np.empty(0, np.int64))
 
     def start(self) -> SamplerState:
@@ -89,7 +106,11 @@ class SampleOrder:
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if self._last[0] != epoch:
-            self._last = (epoch, permutation(self.num_samples, epoch, self.seed))
+            if self._blocks is None:
+                order = permutation(self.num_samples, epoch, self.seed)
+            else:
+                order = block_permutation(self._blocks, self._window, epoch, self.seed)
+            self._last = (epoch, order)
         return self._last[1]
 
 
@@ -98,8 +119,8 @@ def permutation(size: int, epoch: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(size)
 
 
-def global_batches(size: int, batch: int, epoch: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """The stretches of one epoch over all ranks; the last may be shorter."""
-    order = permutation(size, epoch, seed)
-    for start in range(0, size, batch):
-        yield order[start : start + batch]
+def block_permutation(blocks: NDArray[np.int64], window: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """The order in an epoch of samples that lie in blocks 0, 1, ...: windows of blocks one after the other."""
+    rng = np.random.default_rng([seed, epoch])
+    turn = rng.permutation(int(blocks.max()) + 1)[blocks] // window
+    return np.lexsort((rng.random(len(blocks)), turn))

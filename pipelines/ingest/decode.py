@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.codec import encode_png
+import numpy as np
+
+from storage.codec import decode, encode, encode_png
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
-from storage.errors import Quarantined
+from storage.errors import Quarantined, StorageError
 from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 
@@ -28,7 +31,8 @@ class Inspected:
 class Encoded:
     """One film, ready for a shard."""
 
-    png: bytes
+    data: bytes
+    codec: str
     pixels_sha256: str
     height: int
     width: int
@@ -67,15 +71,15 @@ def digest_file(path: Path, limits: Limits) -> str:
     return _sha256(path)
 
 
-def encode_films(path: Path, sha256: str, frames: int, limits: Limits) -> list[Encoded | Refused]:
-    """Decode a file that `inspect_file` let through, one entry per frame. Raises Quarantined."""
+def encode_films(path: Path, sha256: str, frames: int, limits: Limits, codec: str) -> list[Encoded | Refused]:
+    """Decode a file that `inspect_file` let through and encode it, one entry per frame. Raises Quarantined."""
     head = _head(path, limits)
     if _sha256(path) != sha256:
         raise Quarantined("vanished", "the file changed while it was read")
     films = read_dicom(path, limits) if looks_like_dicom(head) else read_raster(path, limits)
     if len(films) != frames:
         raise Quarantined("unreadable", "the number of frames differs from the header's")
-    return [_encoded(film) for film in films]
+    return [_encoded(film, codec) for film in films]
 
 
 def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:
@@ -92,14 +96,26 @@ def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: in
     return encode_png(mask_HW)
 
 
-def _encoded(film: Radiograph) -> Encoded | Refused:
+def _encoded(film: Radiograph, codec: str) -> Encoded | Refused:
     height, width = film.pixels.shape
     if film.pixels.min() == film.pixels.max():
         return Refused("blank", "")
     pixels_HW: Pixels = film.pixels.copy()
     described = f"{height}x{width} {pixels_HW.dtype.name}\n".encode()
     digest = hashlib.sha256(described + pixels_HW.tobytes()).hexdigest()
-    return Encoded(encode_png(pixels_HW), digest, height, width, film.bits, film.meta)
+    jpeg = _own_jpeg(film)
+    data, codec = (jpeg, "jpeg") if jpeg is not None else (encode(pixels_HW, codec), codec)
+    return Encoded(data, codec, digest, height, width, film.bits, film.meta)
+
+
+def _own_jpeg(film: Radiograph) -> bytes | None:
+    """The source's JPEG where every pixel of the film comes back from it: not if it was turned or inverted."""
+    if film.jpeg is None:
+        return None
+    with suppress(StorageError):
+        if np.array_equal(decode(film.jpeg, "jpeg"), film.pixels):
+            return film.jpeg
+    return None
 
 
 def _head(path: Path, limits: Limits) -> bytes:

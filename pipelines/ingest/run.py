@@ -107,8 +107,10 @@ def ingest(
             check_any_match(sheet, scan.subjects_by_patient)
         store = Store.create(store_root, secret.key_id)
         count = _Counter(len(scan.films), progress).add
-        settings = repr((limits, data_kind))
-        task = ShardTask(raw, store_root, limits, settings, config.films_per_shard, scan.films, count)
+        settings = repr((limits, data_kind, config.codec))
+        task = ShardTask(
+            raw, store_root, limits, settings, config.codec, config.films_per_shard, scan.films, count
+        )
         manifest, left = write_films(task, pool)
         exclusions = [*scan.exclusions, *(_exclusion(scan, film) for film in left)]
         _check_counts(scan, manifest, exclusions)

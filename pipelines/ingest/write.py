@@ -22,13 +22,13 @@ from pipelines.ingest.decode import Encoded, Refused, encode_films
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.records import Left, Record, Row, load_record, save_record
 from pipelines.ingest.scan import Source
+from storage.codec import SUFFIXES
 from storage.errors import Quarantined
 from storage.plan import Film, Planned, plan_shards
 from storage.radiograph import Limits
 from storage.schemas import MANIFEST
 from storage.shards import Placed, ShardWriter, read_member
 
-CODEC = "png"
 Films = Mapping[str, tuple[Source, int]]  # key -> its file and frame
 
 _PLACE = ("shard", "offset", "size", "crc32c")
@@ -42,6 +42,7 @@ class ShardTask:
     store_root: Path
     limits: Limits
     settings: str
+    codec: str  # of films that did not come as JPEG
     films_per_shard: int
     films: Films
     count: Callable[[int], None]  # told the number of films done
@@ -146,7 +147,7 @@ def _write(worker: GuardedWorker, task: ShardTask, planned: Planned) -> Record:
                     left.append(Left(key, "", result.reason, result.detail))
                     continue
                 row = _row(key, source, frame, result)
-                placed = shard.add(f"{key}.image.{CODEC}", result.png)
+                placed = shard.add(_member(row), result.data)
                 shard.add(f"{key}.json", _sidecar(row))
                 rows.append(row | _placed(planned.shard, placed))
             task.count(len(keys))
@@ -168,7 +169,9 @@ def _by_source(planned: Planned, films: Films) -> dict[Source, list[str]]:
 def _decode(worker: GuardedWorker, task: ShardTask, source: Source) -> list[Encoded | Refused]:
     """One entry per frame, or a single one for a file that can't be read: its number of frames is but a claim."""
     try:
-        return worker.call(encode_films, task.raw / source.name, source.sha256, len(source.keys), task.limits)
+        return worker.call(
+            encode_films, task.raw / source.name, source.sha256, len(source.keys), task.limits, task.codec
+        )
     except Quarantined as error:
         return [Refused(error.reason, error.detail)]
 
@@ -187,10 +190,15 @@ def _row(key: str, source: Source, frame: int, film: Encoded) -> Row:
         "exam": source.exam,
         "order": source.order + frame,
         "device": source.device,
-        "codec": CODEC,
+        "codec": film.codec,
         **asdict(film.meta),
         "data_kind": source.data_kind,
     }
+
+
+def _member(row: Row) -> str:
+    """The name of the film's pixels in its shard."""
+    return f"{row['key']}.image.{SUFFIXES[row['codec']]}"
 
 
 def _placed(shard: str, placed: Placed) -> Row:
@@ -212,8 +220,8 @@ def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
     copied: list[Row] = []
     with ShardWriter(target) as shard:
         for row in rows:
-            png = read_member(source, row["offset"], row["size"], row["crc32c"])
-            placed = shard.add(f"{row['key']}.image.{CODEC}", png)
+            data = read_member(source, row["offset"], row["size"], row["crc32c"])
+            placed = shard.add(_member(row), data)
             shard.add(f"{row['key']}.json", _sidecar(row))
             copied.append(row | _placed(target.name, placed))
     return copied

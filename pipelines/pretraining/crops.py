@@ -17,8 +17,8 @@ from storage.arrays import create_array, open_array, writing_group
 from storage.atomic import remove_folder
 from storage.errors import StorageError
 
-CHUNK = 64  # crops
-_FORMAT = "1"
+CHUNK, BLOCK, ZARR_SHARD = 16, 64, 512  # crops: decoded, read and written at a time
+_FORMAT = "2"
 _PERCENTILES = (0.5, 99.5)
 
 
@@ -35,12 +35,12 @@ class Crops:
         images, masks = (open_array(self.path, name) for name in ("image", "mask"))
         side = images.shape[1]
         loaded = np.empty((2, len(chosen), side, side), np.uint8)
-        for start in range(0, len(self.rows), CHUNK):
-            (place,) = np.nonzero((chosen >= start) & (chosen < start + CHUNK))
+        for start in range(0, len(self.rows), BLOCK):
+            (place,) = np.nonzero((chosen >= start) & (chosen < start + BLOCK))
             if len(place):
                 inner = chosen[place] - start
-                loaded[0, place] = images[start : start + CHUNK][inner]
-                loaded[1, place] = masks[start : start + CHUNK][inner]
+                loaded[0, place] = images[start : start + BLOCK][inner]
+                loaded[1, place] = masks[start : start + BLOCK][inner]
         return loaded[0], loaded[1]
 
 
@@ -98,16 +98,18 @@ def _is_current(path: Path, digest: str) -> bool:
 def _build(
     path: Path, segmentation: Segmentation, rows: pd.DataFrame, size: int, digest: str, progress: Progress
 ) -> None:
-    shape, chunks = (len(rows), size, size), (CHUNK, size, size)
+    shape, chunks, shards = (len(rows), size, size), (CHUNK, size, size), (ZARR_SHARD, size, size)
     with writing_group(path) as group:
         attributes = {"regions": digest}
         arrays = [
-            create_array(group, name, shape, chunks, np.uint8, attributes) for name in ("image", "mask")
+            create_array(group, name, shape, chunks, np.uint8, attributes, shards)
+            for name in ("image", "mask")
         ]
-        for start in range(0, len(rows), CHUNK):
-            stop = min(start + CHUNK, len(rows))
-            regions = [segmentation.read_region(rows.iloc[row]) for row in range(start, stop)]
-            block_N2SS = np.stack([square_crop(image_HW, mask_HW, size) for image_HW, mask_HW in regions])
+        for start in range(0, len(rows), ZARR_SHARD):
+            stop = min(start + ZARR_SHARD, len(rows))
+            block_N2SS = np.stack(
+                [square_crop(*segmentation.read_region(rows.iloc[row]), size) for row in range(start, stop)]
+            )
             for array, planes_NSS in zip(arrays, (block_N2SS[:, 0], block_N2SS[:, 1]), strict=True):
                 array[start:stop] = planes_NSS
             progress(stop, len(rows), "crops")

@@ -28,7 +28,6 @@ from pipelines.training.config import TrainingConfig
 from pipelines.training.learner import Batch, FitResult, Learner
 from pipelines.training.optimizer import build_optimizer
 from pipelines.training.precision import autocast
-from pipelines.training.prefetch import prefetch
 from pipelines.training.schedule import cosine_with_warmup
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import Session
@@ -36,6 +35,7 @@ from pipelines.training.state import Training, resume, update_average
 from pipelines.training.tracking import NullTracker, Tracker
 from storage.atomic import replacing
 from storage.errors import TrainingError
+from storage.prefetch import prefetch
 from storage.sampler import SampleOrder, SamplerState
 
 __all__ = ["Batch", "FitResult", "Learner", "fit", "save_weights"]

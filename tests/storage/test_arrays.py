@@ -21,6 +21,7 @@ VALUES: dict[str, NDArray[Any]] = {
     "weights": RNG.random((10, 4)).astype(np.float32),
     "zeros": np.zeros((10, 5), np.uint16),
 }
+ROWS = RNG.integers(0, 99, (20, 5), dtype=np.uint16) * (np.arange(20, dtype=np.uint16)[:, None] % 3 > 0)
 
 
 def write(path: Path, rows_at_once: int = 4) -> None:
@@ -102,5 +103,56 @@ def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)
-    with pytest.raises(ValueError, match="checksum"):
+    with pytest.raises(StorageError, match=r"label_map is damaged: .*checksum.* to have it rebuilt\.$"):
         open_array(tmp_path / "a.zarr", "label_map")[:]
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> Path:
+    """20 rows, 2 per chunk, 8 per Zarr shard; some rows are zeros indeed."""
+    with writing_group(tmp_path / "s.zarr") as group:
+        array = create_array(group, "x", ROWS.shape, (2, 5), ROWS.dtype, {}, shards=(8, 5))
+        for start in range(0, len(ROWS), 8):
+            array[start : start + 8] = ROWS[start : start + 8]
+    return tmp_path / "s.zarr"
+
+
+def test_shards_hold_chunks_and_round_trip(sharded: Path) -> None:
+    assert len(list((sharded / "x" / "c").rglob("*/0"))) == 3
+    array = open_array(sharded, "x")
+    np.testing.assert_array_equal(array[:], ROWS)
+    np.testing.assert_array_equal(array[7:9], ROWS[7:9])
+
+
+@pytest.mark.parametrize("shard", range(3))
+def test_a_shard_that_goes_before_or_after_opening_is_an_error_not_zeros(sharded: Path, shard: int) -> None:
+    array = open_array(sharded, "x")
+    (sharded / "x" / "c" / str(shard) / "0").unlink()
+    with pytest.raises(
+        StorageError, match=rf"c/{shard}/0 is missing; remove .*s\.zarr to have it rebuilt\.$"
+    ):
+        array[:]
+    with pytest.raises(StorageError, match=r"x lacks 1 of 3 chunks"):
+        open_array(sharded, "x")
+
+
+def test_a_chunk_that_goes_after_opening_is_an_error_not_zeros(tmp_path: Path) -> None:
+    write(tmp_path / "a.zarr")
+    array = open_array(tmp_path / "a.zarr", "label_map")
+    (tmp_path / "a.zarr" / "label_map" / "c" / "1" / "0" / "0").unlink()
+    np.testing.assert_array_equal(array[:4], VALUES["label_map"][:4])
+    with pytest.raises(StorageError, match=r"label_map/c/1/0/0 is missing"):
+        array[3:6]
+
+
+def test_any_flipped_bit_of_a_shard_is_an_error_or_does_no_harm(sharded: Path) -> None:
+    path = sharded / "x" / "c" / "1" / "0"
+    whole = path.read_bytes()
+    raised = 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            np.testing.assert_array_equal(open_array(sharded, "x")[:], ROWS)
+        except StorageError:
+            raised += 1
+    assert raised > len(whole) // 14

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import InputError
-from storage.sampler import SampleOrder, SamplerState, global_batches, permutation
+from storage.sampler import SampleOrder, SamplerState, block_permutation, permutation
 
 WORLD_SIZES = st.integers(1, 9)
 BATCHES = st.integers(1, 7)  # of one rank
@@ -78,10 +78,38 @@ def test_the_samples_of_a_step_do_not_depend_on_the_ranks(
 ) -> None:
     order = SampleOrder(num_samples, 7)
     state = SamplerState(7, epoch)
-    for stretch in global_batches(num_samples, global_batch, epoch, 7):
+    while state.epoch == epoch:
+        stretch = permutation(num_samples, epoch, 7)[state.samples_done :][:global_batch]
         assert sorted(step(order, state, global_batch, world_size)) == sorted(stretch.tolist())
         state = order.advance(state, global_batch)
     assert state == SamplerState(7, epoch + 1)
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=120),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.integers(0, 99),
+)
+def test_block_shuffle_goes_window_by_window(names: list[int], window: int, epoch: int, seed: int) -> None:
+    blocks = np.unique(names, return_inverse=True)[1]
+    order = block_permutation(blocks, window, epoch, seed)
+    assert sorted(order.tolist()) == list(range(len(names)))
+    np.testing.assert_array_equal(order, block_permutation(blocks, window, epoch, seed))
+    left, seen = dict(enumerate(np.bincount(blocks).tolist())), set()
+    for block in blocks[order].tolist():  # no more than a window of blocks is ever begun and not finished
+        seen.add(block)
+        left[block] -= 1
+        assert len({name for name in seen if left[name]}) <= window
+
+
+def test_a_window_of_blocks_is_shuffled_and_other_epochs_group_others() -> None:
+    blocks = np.repeat(np.arange(6), 50)
+    orders = [block_permutation(blocks, 2, epoch, 0) for epoch in range(3)]
+    assert len({tuple(order) for order in orders}) == 3
+    first = blocks[orders[0]][:100]
+    assert len(set(first)) == 2 and (np.diff(first) != 0).sum() > 20
+    assert len({frozenset(blocks[order][:100]) for order in orders}) > 1
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:

@@ -1,4 +1,4 @@
-"""Config, schedule, optimizer, tracking, prefetch, averaging and sessions."""
+"""Config, schedule, optimizer, tracking, averaging and sessions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import json
 import math
 import pickle
 import re
-from collections.abc import Iterator
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
-from threading import enumerate as threads
 from typing import Any
 
 import pytest
@@ -21,7 +18,6 @@ from torch import nn
 from pipelines.training.config import TrainingConfig
 from pipelines.training.optimizer import TRUST, build_optimizer
 from pipelines.training.precision import autocast
-from pipelines.training.prefetch import prefetch
 from pipelines.training.schedule import cosine_with_warmup
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import LocalSession, StoppedEarly
@@ -128,32 +124,6 @@ def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tracker.log(1, {"loss": 1.0})
         tracker.flush()
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("workers", [0, 1, 4])
-def test_prefetch_keeps_the_order_and_its_distance(workers: int) -> None:
-    asked = 0
-
-    def positions() -> Iterator[int]:
-        nonlocal asked
-        for number in range(1, 21):
-            asked = number
-            yield number
-
-    for position, batch in prefetch(positions(), lambda number: number * number, workers):
-        assert batch == position * position
-        assert asked <= position + workers
-    assert asked == 20
-
-
-def test_prefetch_raises_where_the_batch_is_due_and_ends_its_threads() -> None:
-    with closing(prefetch(iter([1, 2, 0, 3]), lambda number: 6 // number, 2)) as batches:
-        assert [next(batches), next(batches)] == [(1, 6), (2, 3)]
-        with pytest.raises(ZeroDivisionError):
-            next(batches)
-    with closing(prefetch(iter(range(1, 100)), lambda number: number, 2)) as batches:
-        next(batches)
-    assert not [thread for thread in threads() if thread.name.startswith("batch")]
 
 
 def test_seeds_differ_by_place_alone() -> None:

@@ -1,0 +1,46 @@
+"""Distinct phantom films for the benchmarks, fast: a few are rendered, the others are turned and moved copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.phantoms.config import PhantomsConfig
+from pipelines.phantoms.film import render, subject_of
+
+_RENDERED = 4
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What films: their size and their bits."""
+
+    height: int
+    width: int
+    bits: int
+
+    @property
+    def mb(self) -> float:
+        """Pixels of one film in MB."""
+        return self.height * self.width * (1 if self.bits == 8 else 2) / 1e6
+
+
+KINDS = {"8": Kind(1400, 900, 8), "16": Kind(2515, 3588, 12)}
+
+
+def films(kind: Kind, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
+    """Films HxW, no two alike: each has its own noise in the lowest bit."""
+    config = PhantomsConfig(subjects=0, unlabelled=_RENDERED, height=kind.height, width=kind.width)
+    rendered = [render(subject_of(config, number), 0, config) for number in range(min(_RENDERED, count))]
+    for number in range(count):
+        rng, film = np.random.default_rng([seed, number]), rendered[number % len(rendered)]
+        pixels = film.pixels.astype(np.uint16)
+        if film.photometric == "MONOCHROME1":
+            pixels = 2**film.bits - 1 - pixels
+        pixels = pixels >> max(0, film.bits - kind.bits)
+        pixels = np.roll(pixels, rng.integers(0, 200, 2), (0, 1))[:: rng.choice([-1, 1])]
+        pixels = pixels ^ rng.integers(0, 2, pixels.shape, dtype=np.uint16)
+        yield np.ascontiguousarray(pixels.astype(np.uint8 if kind.bits == 8 else np.uint16))
