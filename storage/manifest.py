@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage import generations, schemas, tables
@@ -111,7 +112,9 @@ class Store:
         """Annotator -> weight of that mask; 0 means reference only, never trained on."""
         return {annotator: weight for annotator, (_, weight) in self._masks_of(key).items()}
 
-    def commit(self, manifest: pd.DataFrame, annotations: pd.DataFrame, exclusions: pd.DataFrame) -> str:
+    def commit(
+        self, manifest: pd.DataFrame | pa.Table, annotations: pd.DataFrame, exclusions: pd.DataFrame
+    ) -> str:
         """Make the tables, in canonical order, the live generation; return its name.
 
         The same tables make no new generation. StorageError where a key comes twice, a mask has no film, a

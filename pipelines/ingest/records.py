@@ -40,21 +40,29 @@ class Record:
         return not any(left.reason in ("vanished", "timeout") for left in self.left)
 
 
+def is_recorded(store_root: Path, shard: str) -> bool:
+    """Whether the shard was finished."""
+    return _path(store_root, shard).exists()
+
+
 def load_record(store_root: Path, shard: str) -> Record | None:
     """The record of a shard; None where it was never finished."""
     path = _path(store_root, shard)
-    if not path.exists():
-        return None
+    return _read(path) if path.exists() else None
+
+
+def save_record(store_root: Path, shard: str, record: Record) -> Record:
+    """Write the record; its shard is whole by then. Returns it as a rerun reads it: unknown numbers are None."""
+    write_json(_path(store_root, shard), asdict(record))
+    return _read(_path(store_root, shard))
+
+
+def _read(path: Path) -> Record:
     try:
         content = json.loads(path.read_text())
         return Record(content["rows"], [Left(**left) for left in content["left"]])
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error
-
-
-def save_record(store_root: Path, shard: str, record: Record) -> None:
-    """Write the record; its shard is whole by then."""
-    write_json(_path(store_root, shard), asdict(record))
 
 
 def _path(store_root: Path, shard: str) -> Path:
