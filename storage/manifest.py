@@ -176,6 +176,12 @@ class Store:
         return read_member(self.root / "shards" / place.shard, place.offset, place.size, place.crc32c)
 
 
+def check_format(root: Path) -> None:
+    """Raise InputError where a store lies there that a newer radmill made."""
+    if (root / "store.json").exists():
+        _key_id(root)
+
+
 def _places(frame: pd.DataFrame) -> list[_Place]:
     columns = [frame[name].tolist() for name in _Place._fields]
     return [_Place(*values) for values in zip(*columns, strict=True)]

@@ -14,6 +14,7 @@ from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMet
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 
 _HEAD_BYTES = 512
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ def inspect_file(path: Path, limits: Limits) -> Inspected:
         header = read_dicom_header(path, limits)
     elif looks_like_raster(head):
         header = read_raster_header(path, limits)
+    elif head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
+        raise Quarantined("not_an_image", "an archive; unpack it first")
     else:
         raise Quarantined("not_an_image", "neither DICOM nor PNG, JPEG or TIFF")
     return Inspected(_sha256(path), header)

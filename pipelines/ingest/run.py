@@ -25,6 +25,7 @@ from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_part
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
+from storage.manifest import check_format
 
 
 def ingest(
@@ -78,6 +79,7 @@ def ingest(
 
 def check_inputs(task: IngestTask) -> None:
     """Raise InputError where what the user named can't be used, before any film is read."""
+    check_format(task.store_root)
     if task.outcomes:
         read_outcome_sheet(task.outcomes, task.study)
     if task.annotations:
