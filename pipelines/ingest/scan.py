@@ -26,7 +26,7 @@ Found = Inspected | Refused
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file with films. `name`, its path below raw=, lives in memory alone."""
+    """A file with films. `name`, its path below raw=, never enters the store."""
 
     name: str
     token: str
@@ -61,7 +61,7 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """All files below raw=, each with its films or among the exclusions."""
+    """All files below raw=, each among the sources or the exclusions."""
 
     sources: list[Source]
     keys_by_name: dict[str, str]  # path below raw= -> key of the first frame, of equal files the same

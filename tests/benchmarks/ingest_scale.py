@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -108,15 +109,19 @@ def ingested(raw: Path, store: Path) -> None:
     told = json.loads(ended.stdout)
     seconds, written = told["seconds"], told["written"]
     print(f"{told['said']}: {seconds:.0f} s, {written[-1][1] / seconds:.0f} films/s with scan and commit")
+    # a rerun counts the films of many shards at once: the times between are interpolated
     times = np.interp(np.linspace(0, written[-1][1], 11), [n for _, n in written], [t for t, _ in written])
     rates = written[-1][1] / 10 / np.diff(times)
     print("films/s written, by tenth of the films:", " ".join(f"{rate:.0f}" for rate in rates))
-    peaks = [
-        max(rss for at, rss in told["memory"] if tenth * seconds / 10 <= at <= (tenth + 1) * seconds / 10)
-        for tenth in range(10)
-    ]
-    print("MB of memory, by tenth of the time:", " ".join(f"{peak / MB:.0f}" for peak in peaks))
-    print(f"last tenth against first: {peaks[-1] / peaks[0] - 1:+.1%}", flush=True)
+    at, memory = np.array(told["memory"]).T
+    peaks = [memory[(at >= begun) & (at <= ended)].max() / MB for begun, ended in pairwise(times)]
+    print("MB of memory, by tenth of the films:", " ".join(f"{peak:.0f}" for peak in peaks))
+    before, after = memory[at < times[0]].max() / MB, memory[at > times[-1]].max() / MB
+    print(
+        f"last tenth against first: {peaks[-1] / peaks[0] - 1:+.1%}; "
+        f"scan and plan at most {before:.0f} MB, commit {after:.0f} MB",
+        flush=True,
+    )
 
 
 def main(count: int) -> None:
