@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage import schemas, tables
 from storage.atomic import new_folder, remove_folder, write_text
@@ -18,6 +20,7 @@ _TABLES: dict[str, tuple[pa.Schema, list[str]]] = {
     "annotations": (schemas.ANNOTATIONS, ["key", "annotator"]),
     "exclusions": (schemas.EXCLUSIONS, ["token", "frame", "stage", "reason", "detail"]),
 }
+_SHARDED = ("manifest", "annotations")
 
 
 def current(root: Path) -> str | None:
@@ -41,16 +44,19 @@ def read(root: Path, generation: str, name: str) -> pd.DataFrame:
     return tables.read_table(table_paths(root, generation)[name], _TABLES[name][0])
 
 
-def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame]) -> str:
+def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame | pa.Table]) -> str:
     """Make the generation after `live` and have CURRENT name it; `live` stays where nothing differs."""
-    _check(frames["manifest"], frames["annotations"], frames["exclusions"])
-    shards = sorted({*frames["manifest"]["shard"], *frames["annotations"]["shard"]})
+    rows = {name: _ordered(frames[name], name) for name in _TABLES}
+    _check(rows["manifest"], rows["annotations"], rows["exclusions"])
+    shards = sorted({shard for name in _SHARDED for shard in rows[name]["shard"].unique().to_pylist()})
     missing = [name for name in shards if not (root / "shards" / name).exists()]
     if missing:
         raise StorageError(
             f"{root / 'shards' / missing[0]} is missing ({len(missing)} in all); run ingest again."
         )
-    files = {f"{name}.parquet": _encode(frames[name], name) for name in _TABLES}
+    files = {
+        f"{name}.parquet": tables.encode_table(rows.pop(name), _TABLES[name][0], name) for name in _TABLES
+    }
     files["shards.txt"] = "".join(f"shards/{name}\n" for name in shards).encode()
     if live is not None and _holds(root / "generations" / live, files):
         return live
@@ -64,36 +70,36 @@ def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame]) -> s
     return generation
 
 
-def _check(manifest: pd.DataFrame, annotations: pd.DataFrame, exclusions: pd.DataFrame) -> None:
-    for name, frame, columns in (
+def _ordered(rows: pd.DataFrame | pa.Table, name: str) -> pa.Table:
+    schema, order = _TABLES[name]
+    return tables.conform(rows, schema, name).sort_by([(column, "ascending") for column in order])
+
+
+def _check(manifest: pa.Table, annotations: pa.Table, exclusions: pa.Table) -> None:
+    for name, table, columns in (
         ("manifest", manifest, ["key"]),
         ("annotations", annotations, ["key", "annotator"]),
     ):
-        twice = frame[frame.duplicated(columns)]
-        if len(twice):
+        before, after = table.slice(0, max(table.num_rows - 1, 0)), table.slice(1)  # the rows are ordered
+        same = reduce(pc.and_, (pc.equal(before[column], after[column]) for column in columns))
+        if pc.any(same).as_py():
             raise StorageError(
                 f"The {name} must name each {' and '.join(columns)} once, "
-                f"but {twice['key'].iat[0]} comes twice."
+                f"but {before.filter(same)['key'][0]} comes twice."
             )
-    homeless = annotations[~annotations["key"].isin(manifest["key"])]
-    if len(homeless):
-        raise StorageError(f"Every mask needs its film, but {homeless['key'].iat[0]} is not in the manifest.")
-    check_reasons(exclusions)
+    homeless = annotations.filter(pc.invert(pc.is_in(annotations["key"], manifest["key"])))
+    if homeless.num_rows:
+        raise StorageError(f"Every mask needs its film, but {homeless['key'][0]} is not in the manifest.")
+    check_reasons(exclusions["reason"])
 
 
-def check_reasons(exclusions: pd.DataFrame) -> None:
+def check_reasons(reasons: pa.ChunkedArray) -> None:
     """Raise StorageError where a reason is not in the vocabulary."""
-    unknown = exclusions[~exclusions["reason"].isin(schemas.EXCLUSION_REASONS)]
+    unknown = reasons.filter(pc.invert(pc.is_in(reasons, pa.array(schemas.EXCLUSION_REASONS))))
     if len(unknown):
         raise StorageError(
-            f"A reason must be one of {', '.join(schemas.EXCLUSION_REASONS)}, "
-            f"but is {unknown['reason'].iat[0]}."
+            f"A reason must be one of {', '.join(schemas.EXCLUSION_REASONS)}, but is {unknown[0]}."
         )
-
-
-def _encode(frame: pd.DataFrame, name: str) -> bytes:
-    schema, order = _TABLES[name]
-    return tables.encode_table(frame.sort_values(order, kind="stable"), schema, name)
 
 
 def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:

@@ -123,7 +123,9 @@ class Store:
         """Annotator -> weight of that mask; 0 means reference only, never trained on."""
         return {annotator: weight for annotator, (_, weight) in self._masks_of(key).items()}
 
-    def commit(self, manifest: pd.DataFrame, annotations: pd.DataFrame, exclusions: pd.DataFrame) -> str:
+    def commit(
+        self, manifest: pd.DataFrame | pa.Table, annotations: pd.DataFrame, exclusions: pd.DataFrame
+    ) -> str:
         """Make the tables, in canonical order, the live generation; return its name.
 
         The same tables make no new generation. StorageError where a key comes twice, a mask has no film, a
@@ -142,7 +144,9 @@ class Store:
         killed in between leaves old outcomes beside new exclusions, until the next ingest.
         """
         left_out = tables.empty(schemas.EXCLUSIONS) if exclusions is None else exclusions
-        generations.check_reasons(left_out)
+        generations.check_reasons(
+            tables.conform(left_out, schemas.EXCLUSIONS, "outcome_exclusions")["reason"]
+        )
         left_out = left_out.sort_values(["token", "frame"], kind="stable")
         ordered = outcomes.sort_values(["subject", "exam"], kind="stable", na_position="first")
         tables.write_table(self._beside("outcome_exclusions"), left_out, schemas.EXCLUSIONS)
@@ -212,6 +216,12 @@ def _digest(parts: Mapping[str, bytes]) -> str:
     for name, data in parts.items():
         digest.update(f"{name} {len(data)}\n".encode() + data)
     return digest.hexdigest()
+
+
+def check_format(root: Path) -> None:
+    """Raise InputError where a store lies there that a newer radmill made."""
+    if (root / "store.json").exists():
+        _key_id(root)
 
 
 def _places(frame: pd.DataFrame) -> list[_Place]:

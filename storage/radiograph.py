@@ -24,7 +24,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who and when, as the header says it: lives in memory during ingest, never at rest."""
+    """Who and when, as the header says it: known to ingest until it ends, never at rest in the store."""
 
     patient_id: str = ""
     issuer: str = ""

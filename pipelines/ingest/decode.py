@@ -17,6 +17,7 @@ from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMet
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 
 _HEAD_BYTES = 512
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def read_header(path: Path, limits: Limits) -> Header:
         return read_dicom_header(path, limits)
     if looks_like_raster(head):
         return read_raster_header(path, limits)
+    if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
+        raise Quarantined("not_an_image", "an archive; unpack it first")
     raise Quarantined("not_an_image", "neither DICOM nor PNG, JPEG or TIFF")
 
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
+from zlib import crc32
 
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.task import IngestTask, make_work, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
 from storage.errors import InputError, Quarantined
 from storage.identity import Secret, normalise
-from storage.radiograph import Header, Limits
+from storage.radiograph import Header, Identity
 
 Found = Inspected | Refused
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file with films. `name`, its path below raw=, lives in memory alone."""
+    """A file with films. `name`, its path below raw=, never enters the store."""
 
     name: str
     token: str
@@ -32,7 +35,7 @@ class Source:
     subject: str
     exam: str
     order: int  # of its first frame among the subject's films, by time
-    day: str  # on which it was taken, YYYYMMDD or empty; lives in memory alone
+    day: str  # on which it was taken, YYYYMMDD or empty; never enters the store
     device: str
     data_kind: str
 
@@ -59,10 +62,9 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """All files below raw=, each with its films or among the exclusions."""
+    """All files below raw=, each among the sources or the exclusions."""
 
-    tokens: set[str]  # of all files
-    films: dict[str, tuple[Source, int]]  # key -> file and frame
+    sources: list[Source]
     keys_by_name: dict[str, str]  # path below raw= -> key of the first frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
@@ -72,70 +74,104 @@ def list_files(folder: Path, key: str, skip: Collection[Path] = ()) -> list[str]
     """Paths below the folder in POSIX form, ordered by bytes; links to folders are listed, not followed."""
     if not folder.is_dir():
         raise InputError(f"{key}={folder} is not a folder.")
-    skipped = {path.resolve() for path in skip}
+    root = os.path.realpath(folder)
+    skipped = {os.path.realpath(path) for path in skip}
     names: list[str] = []
-    for parent, folders, files in os.walk(folder, onerror=partial(_unreadable, f"{key}={folder}")):
+    for parent, folders, files in os.walk(root, onerror=partial(_unreadable, f"{key}={folder}")):
         here = Path(parent)
-        links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = [name for name in folders if (here / name).resolve() not in skipped]
-        names += [
-            path.relative_to(folder).as_posix()
-            for path in map(here.joinpath, files + links)
-            if path.resolve() not in skipped
-        ]
+        links = {name for name in folders if (here / name).is_symlink()}
+        folders[:] = [name for name in folders if name not in links and f"{parent}/{name}" not in skipped]
+        for name in (*files, *links):
+            path = f"{parent}/{name}"
+            # below a real folder only a link is not itself its real path; realpath bears links in circles
+            if (os.path.realpath(path) if (here / name).is_symlink() else path) not in skipped:
+                names.append(path[len(root) :].lstrip("/"))
     if not names:
         raise InputError(f"{key}={folder} holds no files; name a folder with films.")
     return sorted(names, key=os.fsencode)
 
 
-def inspect_all(
-    raw: Path, names: Sequence[str], pool: GuardedPool, limits: Limits, progress: Progress
-) -> list[Found]:
-    """Look at each file in a guarded child."""
+def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progress: Progress) -> None:
+    """Look at one part of the files below raw=, each in a guarded child, and write down what they are.
+
+    A file belongs to a part by its path alone: parts that list raw= while files come and go never take one
+    twice, nor leave out one that was there all the time.
+    """
+    limits = task.limits
+    listed = list_files(task.raw, "raw", task.no_films)
+    names = [name for name in listed if crc32(os.fsencode(name)) % width == index]
+    del listed
 
     def inspect(worker: GuardedWorker, name: str) -> Found:
         try:
-            return worker.call(inspect_file, raw / name, limits)
+            return worker.call(inspect_file, task.raw / name, limits)
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 
-    found: list[Found] = []
-    for result in pool.map(inspect, names):
-        found.append(result)
-        progress(len(found), len(names), "files looked at")
-    return found
+    def lines() -> Iterator[tuple[str, str, dict[str, Any]]]:
+        for done, (name, result) in enumerate(zip(names, pool.map(inspect, names), strict=True), 1):
+            yield name, type(result).__name__, asdict(result)
+            progress(done, len(names), "files looked at")
+
+    make_work(task)
+    write_lines(_part(task, index, width), lines())
 
 
-def identify(names: Sequence[str], found: Sequence[Found], secret: Secret, subject_from: str) -> Scan:
-    """Give each file its pseudonyms. Of files with the same bytes the first by token is kept."""
-    exclusions: list[Exclusion] = []
-    headers: dict[str, Header] = {}
-    patients: dict[str, Patient] = {}
+def missing_scans(task: IngestTask, width: int) -> list[int]:
+    """The parts of the scan that are still to be done."""
+    return [index for index in range(width) if not _part(task, index, width).exists()]
+
+
+def scanned(task: IngestTask, width: int) -> Iterator[tuple[str, Found]]:
+    """Every file below raw= and what it is, from all parts of the scan; one in memory at a time."""
+    for index in range(width):
+        for name, kind, fields in read_lines(_part(task, index, width)):
+            yield name, Refused(**fields) if kind == Refused.__name__ else _inspected(fields, task.data_kind)
+
+
+def _part(task: IngestTask, index: int, width: int) -> Path:
+    return task.work / f"scan-{index:05d}-of-{width:05d}.jsonl"
+
+
+def _inspected(fields: dict[str, Any], data_kind: str | None) -> Inspected:
+    """Back from JSON; data_kind: what the caller says that the file is."""
+    header = fields["header"]
+    identity = header["identity"]
+    identity = Identity(**identity | {"taken": tuple(identity["taken"])})
+    kind = data_kind or header["data_kind"]
+    return Inspected(fields["sha256"], Header(**header | {"identity": identity, "data_kind": kind}))
+
+
+def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str) -> Scan:
+    """Give each file (path below raw=, what it is) its pseudonyms.
+
+    Of files with the same bytes the first by token is kept, in whatever order they come.
+    """
+    scan = Scan([], {}, [], defaultdict(set))
     sources: dict[str, Source] = {}
-    keys_by_name: dict[str, str] = {}
-    for token, name, result in sorted(
-        zip(map(secret.token, names), names, found, strict=True), key=lambda it: it[0]
-    ):
+    taken: dict[str, tuple[str, ...]] = {}
+    readable = nameless = 0
+    for name, result in found:
+        token = secret.token(name)
         if isinstance(result, Refused):
-            exclusions.append(Exclusion(token, 0, result.reason, result.detail, "scan"))
+            scan.exclusions.append(Exclusion(token, 0, result.reason, result.detail, "scan"))
             continue
-        header = headers[token] = result.header
-        patients[token] = _patient(name, header, subject_from)
-        if result.sha256 in sources:
-            exclusions.append(Exclusion(token, 0, "duplicate", "the same file", "scan"))
-        else:
-            sources[result.sha256] = _source(token, name, result, patients[token], secret)
-        keys_by_name[name] = sources[result.sha256].keys[0]
-    _check_patients(patients.values(), subject_from)
-    ordered = _in_order(sources.values(), headers)
-    films = {key: (source, frame) for source in ordered for frame, key in enumerate(source.keys)}
-    return Scan(
-        set(map(secret.token, names)),
-        films,
-        keys_by_name,
-        exclusions,
-        _subjects_by_patient(patients.values(), secret),
-    )
+        patient = _patient(name, result.header, subject_from)
+        readable += 1
+        nameless += not normalise(patient.patient_id)
+        source = _source(token, name, result, patient, secret)
+        for patient_id in (patient.patient_id, patient.other_id):
+            scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
+        scan.keys_by_name[name] = source.keys[0]
+        twin = sources.get(result.sha256)
+        if twin is not None:
+            source, later = sorted((source, twin), key=lambda one: one.token)
+            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", "the same file", "scan"))
+        sources[result.sha256] = source
+        taken[result.sha256] = result.header.identity.taken
+    _check_patients(nameless, readable, subject_from)
+    scan.sources.extend(_in_order(sources.values(), taken))
+    return scan
 
 
 def subjects_of(
@@ -143,11 +179,16 @@ def subjects_of(
 ) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
     """Subjects by normalised patient id, and the days of each subject's films, by header and path alone."""
     patients = {name: _patient(name, header, subject_from) for name, header in headers.items()}
-    _check_patients(patients.values(), subject_from)
+    nameless = sum(not normalise(patient.patient_id) for patient in patients.values())
+    _check_patients(nameless, len(patients), subject_from)
+    subjects: dict[str, set[str]] = defaultdict(set)
     days: dict[str, list[str]] = defaultdict(list)
     for name, patient in patients.items():
-        days[secret.subject(patient.issuer, patient.patient_id)].append(_day(headers[name]))
-    return _subjects_by_patient(patients.values(), secret), dict(days)
+        subject = secret.subject(patient.issuer, patient.patient_id)
+        days[subject].append(_day(headers[name]))
+        for patient_id in (patient.patient_id, patient.other_id):
+            subjects[normalise(patient_id)].add(subject)
+    return dict(subjects), dict(days)
 
 
 def _unreadable(what: str, error: OSError) -> None:
@@ -169,12 +210,11 @@ def _patient(name: str, header: Header, subject_from: str) -> Patient:
     return Patient("", patient_id, patient_id)
 
 
-def _check_patients(patients: Collection[Patient], subject_from: str) -> None:
-    without = sum(not normalise(patient.patient_id) for patient in patients)
-    if without:
+def _check_patients(nameless: int, films: int, subject_from: str) -> None:
+    if nameless:
         where = "lie in raw= itself" if subject_from == "folder" else "do not fit the pattern"
         raise InputError(
-            f"{without} of {len(patients)} films name no patient in their header and {where}, so "
+            f"{nameless} of {films} films name no patient in their header and {where}, so "
             f"ingest.subject_from={subject_from} does not tell whose they are. "
             "Use ingest.subject_from=file where each file is another "
             "person, or ingest.subject_from=regex:PATTERN with a group around the patient id."
@@ -202,23 +242,13 @@ def _day(header: Header) -> str:
     return next(iter(header.identity.taken), "")
 
 
-def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> list[Source]:
+def _in_order(sources: Iterable[Source], taken: Mapping[str, tuple[str, ...]]) -> Iterator[Source]:
     """The sources with their place in time among the subject's films; times themselves stay behind."""
 
     def when(source: Source) -> tuple[str, tuple[str, ...], str]:
-        return source.subject, headers[source.token].identity.taken, source.keys[0]
+        return source.subject, taken[source.sha256], source.keys[0]
 
     next_order: dict[str, int] = defaultdict(int)
-    ordered = []
     for source in sorted(sources, key=when):
-        ordered.append(replace(source, order=next_order[source.subject]))
+        yield replace(source, order=next_order[source.subject])
         next_order[source.subject] += len(source.keys)
-    return ordered
-
-
-def _subjects_by_patient(patients: Iterable[Patient], secret: Secret) -> dict[str, set[str]]:
-    subjects: dict[str, set[str]] = defaultdict(set)
-    for patient in patients:
-        for patient_id in (patient.patient_id, patient.other_id):
-            subjects[normalise(patient_id)].add(secret.subject(patient.issuer, patient.patient_id))
-    return dict(subjects)

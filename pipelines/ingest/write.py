@@ -10,139 +10,135 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-
-import pyarrow as pa
 
 from pipelines.ingest.decode import Encoded, Refused, encode_films
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.records import Left, Record, Row, load_record, save_record
+from pipelines.ingest.meter import Meter
+from pipelines.ingest.plan import ShardPlan, planned_shards
+from pipelines.ingest.records import Left, Record, Row, is_recorded, load_record, save_record
 from pipelines.ingest.scan import Source
+from pipelines.ingest.task import IngestTask
+from pipelines.progress import Progress
 from storage.codec import SUFFIXES
 from storage.errors import Quarantined
-from storage.plan import Film, Planned, plan_shards
-from storage.radiograph import Limits
-from storage.schemas import MANIFEST
+from storage.plan import Film, plan_shards
 from storage.shards import Placed, ShardWriter, read_member
-
-Films = Mapping[str, tuple[Source, int]]  # key -> its file and frame
 
 _PLACE = ("shard", "offset", "size", "crc32c")
 
 
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """What all tasks share. settings: what else decides over the films' bytes, for the plan's digest."""
+def write_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progress: Progress) -> None:
+    """Write the shards of one part of the plan, those that an earlier run recorded excepted."""
+    meter = Meter(sum(shard.films for shard in planned_shards(task, index, width)), progress)
 
-    raw: Path
-    store_root: Path
-    limits: Limits
-    settings: str
-    codec: str  # of films that did not come as JPEG
-    films_per_shard: int
-    films: Films
-    count: Callable[[int], None]  # told the number of films done
-
-    def path(self, shard: str) -> Path:
-        """Where the shard lies."""
-        return self.store_root / "shards" / shard
-
-    def plan(self, keys: Iterable[str]) -> list[Planned]:
-        """The shards for these films."""
-        films = [Film(key, self.films[key][0].subject, self.settings) for key in keys]
-        return plan_shards(films, self.films_per_shard)
-
-
-def write_films(task: ShardTask, pool: GuardedPool) -> tuple[pa.Table, list[Left]]:
-    """Write what is not yet written; the manifest, and the films left out.
-
-    Between the steps only keys and digests stay in memory: rows come back from the records.
-    """
-    planned = task.plan(task.films)
-
-    def recorded(worker: GuardedWorker, plan: Planned) -> list[tuple[str, str]]:
-        record = load_record(task.store_root, plan.shard)
+    def recorded(worker: GuardedWorker, planned: ShardPlan) -> None:
+        record = load_record(task.store_root, planned.shard)
         if record is None or not record.lasts:
-            record = _write(worker, task, plan)
+            _write(worker, task, planned, meter)
         else:
-            task.count(len(plan.keys))
-        return [(row["pixels_sha256"], row["key"]) for row in record.rows]
+            meter.skip(planned.films, len(record.left))
 
-    def settled(worker: GuardedWorker, plan: Planned) -> tuple[pa.Table, list[Left]]:
-        record = _settle(worker, again, plan, kept)
-        rows = [row | {"token": task.films[row["key"]][0].token} for row in record.rows]
-        return pa.Table.from_pylist(rows, MANIFEST), record.left
-
-    first: dict[str, tuple[str, int, str]] = {}
-    for pixels_sha256, key in chain.from_iterable(pool.map(recorded, planned)):
-        source, frame = task.films[key]
-        place = (source.token, frame, key)
-        first[pixels_sha256] = min(place, first.get(pixels_sha256, place))
-    kept = {pixels_sha256: key for pixels_sha256, (_, _, key) in first.items()}
-    again = replace(task, count=_ignore)  # a shard that has to be written again was counted before
-    tables, left = [MANIFEST.empty_table()], []
-    for table, left_of_shard in pool.map(settled, planned):
-        tables.append(table)
-        left += left_of_shard
-    return pa.concat_tables(tables), left
+    for _ in pool.map(recorded, planned_shards(task, index, width)):
+        pass
 
 
-def remove_superseded(task: ShardTask) -> None:
+def missing_shards(task: IngestTask) -> list[int]:
+    """Places in the plan of the shards that are still to be written."""
+    return [
+        number
+        for number, planned in enumerate(planned_shards(task))
+        if not is_recorded(task.store_root, planned.shard)
+    ]
+
+
+def settle(task: IngestTask, pool: GuardedPool) -> Iterator[tuple[ShardPlan, Record]]:
+    """Each planned shard with its record as the generation will name it, without duplicates.
+
+    Between the shards only digests of pixels stay in memory.
+    """
+    kept = _kept(task)
+
+    def settled(worker: GuardedWorker, planned: ShardPlan) -> tuple[ShardPlan, Record]:
+        return planned, _settle(worker, task, planned, kept)
+
+    return pool.map(settled, planned_shards(task))
+
+
+def remove_superseded(task: IngestTask) -> None:
     """Remove planned shards that no generation names: others hold their films, without duplicates."""
     named = {
         line.removeprefix("shards/")
         for listing in task.store_root.glob("generations/*/shards.txt")
         for line in listing.read_text().splitlines()
     }
-    for shard in {plan.shard for plan in task.plan(task.films)} - named:
-        task.path(shard).unlink(missing_ok=True)
+    for planned in planned_shards(task):
+        if planned.shard not in named:
+            task.shard_path(planned.shard).unlink(missing_ok=True)
 
 
-def _ignore(films: int) -> None:
-    pass
+def _records(task: IngestTask) -> Iterator[tuple[ShardPlan, Record]]:
+    for planned in planned_shards(task):
+        record = load_record(task.store_root, planned.shard)
+        if record is not None:
+            yield planned, record
 
 
-def _settle(worker: GuardedWorker, task: ShardTask, planned: Planned, kept: Mapping[str, str]) -> Record:
-    """The record of the shard as the generation will name it: whole, and without duplicates.
+def _kept(task: IngestTask) -> dict[str, str]:
+    """Digest of pixels that several films share -> key of the film that stays, the first by token."""
+    seen: set[bytes] = set()
+    shared: set[bytes] = set()
+    for _, record in _records(task):
+        for row in record.rows:
+            digest = bytes.fromhex(row["pixels_sha256"])
+            (shared if digest in seen else seen).add(digest)
+    first: dict[str, tuple[str, int, str]] = {}
+    for planned, record in _records(task) if shared else ():
+        tokens = {key: source.token for source in planned.sources for key in source.keys}
+        for row in record.rows:
+            pixels_sha256 = row["pixels_sha256"]
+            if bytes.fromhex(pixels_sha256) in shared:
+                place = (tokens[row["key"]], row["frame"], row["key"])
+                first[pixels_sha256] = min(place, first.get(pixels_sha256, place))
+    return {pixels_sha256: key for pixels_sha256, (_, _, key) in first.items()}
 
-    kept: digest of the pixels -> key of the film that stays.
-    """
+
+def _settle(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, kept: Mapping[str, str]) -> Record:
+    """The record of the shard as the generation will name it: whole, and without duplicates."""
     record = load_record(task.store_root, planned.shard) or _write(worker, task, planned)
-    whole = task.path(planned.shard)
-    rows = [row for row in record.rows if kept[row["pixels_sha256"]] == row["key"]]
+    whole = task.shard_path(planned.shard)
+    rows = [row for row in record.rows if kept.get(row["pixels_sha256"], row["key"]) == row["key"]]
     if len(rows) == len(record.rows):
         return record if whole.exists() or not rows else _write(worker, task, planned)
     left = record.left + [
         Left(row["key"], "", "duplicate", "the same pixels", same_as=kept[row["pixels_sha256"]])
         for row in record.rows
-        if kept[row["pixels_sha256"]] != row["key"]
+        if kept.get(row["pixels_sha256"], row["key"]) != row["key"]
     ]
     if not rows:
         return Record([], left)
-    [named] = task.plan(row["key"] for row in rows)
+    films = [Film(row["key"], row["subject"], task.settings) for row in rows]
+    [named] = plan_shards(films, max(len(films), task.config.films_per_shard))
     shard = f"radiographs-{planned.shard.split('-')[1]}-{named.shard.split('-')[2]}"
     settled = load_record(task.store_root, shard)
-    if settled is None or not task.path(shard).exists():
+    if settled is None or not task.shard_path(shard).exists():
         if not whole.exists():
             _write(worker, task, planned)
-        settled = Record(_copy(rows, whole, task.path(shard)), [])
-        save_record(task.store_root, shard, settled)
+        copied = Record(_copy(rows, whole, task.shard_path(shard)), [])
+        settled = save_record(task.store_root, shard, copied)
     return Record(settled.rows, left)
 
 
-def _write(worker: GuardedWorker, task: ShardTask, planned: Planned) -> Record:
+def _write(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, meter: Meter | None = None) -> Record:
+    """Decode the films of a shard and write them. meter: None for a shard that was counted before."""
     rows: list[Row] = []
     left: list[Left] = []
-    with ShardWriter(task.path(planned.shard)) as shard:
-        for source, keys in _by_source(planned, task.films).items():
+    with ShardWriter(task.shard_path(planned.shard)) as shard:
+        for source in planned.sources:
             results = _decode(worker, task, source)
-            for key in keys if len(results) > 1 else source.keys[:1]:
-                frame = task.films[key][1]
-                result = results[frame]
+            for frame, (key, result) in enumerate(zip(source.keys, results, strict=False)):
                 if isinstance(result, Refused):
                     left.append(Left(key, "", result.reason, result.detail))
                     continue
@@ -150,27 +146,24 @@ def _write(worker: GuardedWorker, task: ShardTask, planned: Planned) -> Record:
                 placed = shard.add(_member(row), result.data)
                 shard.add(f"{key}.json", _sidecar(row))
                 rows.append(row | _placed(planned.shard, placed))
-            task.count(len(keys))
+            if meter:
+                refused = sum(isinstance(result, Refused) for result in results)
+                meter.add(len(source.keys), task.raw / source.name, refused)
     if not rows:
-        task.path(planned.shard).unlink()
-    record = Record(rows, left)
-    save_record(task.store_root, planned.shard, record)
-    return record
+        task.shard_path(planned.shard).unlink()
+    return save_record(task.store_root, planned.shard, Record(rows, left))
 
 
-def _by_source(planned: Planned, films: Films) -> dict[Source, list[str]]:
-    """The planned films by file, so that a file is decoded once."""
-    keys: dict[Source, list[str]] = defaultdict(list)
-    for key in planned.keys:
-        keys[films[key][0]].append(key)
-    return keys
-
-
-def _decode(worker: GuardedWorker, task: ShardTask, source: Source) -> list[Encoded | Refused]:
+def _decode(worker: GuardedWorker, task: IngestTask, source: Source) -> list[Encoded | Refused]:
     """One entry per frame, or a single one for a file that can't be read: its number of frames is but a claim."""
     try:
         return worker.call(
-            encode_films, task.raw / source.name, source.sha256, len(source.keys), task.limits, task.codec
+            encode_films,
+            task.raw / source.name,
+            source.sha256,
+            len(source.keys),
+            task.limits,
+            task.config.codec,
         )
     except Quarantined as error:
         return [Refused(error.reason, error.detail)]

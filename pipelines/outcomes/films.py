@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.ingest.decode import Refused, read_header
-from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.run import DECODERS, limits_of
+from pipelines.ingest.guard import GuardedWorker
 from pipelines.ingest.scan import list_files, subjects_of
+from pipelines.ingest.task import decoders, limits_of
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
 from storage.errors import Quarantined
@@ -45,7 +45,7 @@ def people_below(
             return Refused(error.reason, error.detail)
 
     headers: dict[str, Header] = {}
-    with GuardedPool(processes, config.memory_gb, config.timeout_s, DECODERS) as pool:
+    with decoders(config, processes) as pool:
         for done, (name, result) in enumerate(zip(names, pool.map(look, names), strict=True), start=1):
             if isinstance(result, Header):
                 headers[name] = result

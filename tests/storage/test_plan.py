@@ -31,15 +31,24 @@ def test_laws(films: list[Film], films_per_shard: int, chance: random.Random) ->
 
 
 def test_names_tell_kind_index_and_contents() -> None:
-    films = [Film("k1", "s1"), Film("k2", "s2"), Film("k3", "s2")]
+    films = [Film("k1", "s3"), Film("k2", "s2"), Film("k3", "s2")]
     first, second = plan_shards(films, 2)
     assert re.fullmatch(r"radiographs-000000-[0-9a-f]{8}\.tar", first.shard)
-    assert second.shard.startswith("radiographs-000001-")
-    assert second.keys == ("k2", "k3")
+    assert second.shard.startswith("radiographs-800000-")
+    assert (first.keys, second.keys) == (("k1",), ("k2", "k3"))
     assert plan_shards(films, 2, "annotations")[0].shard.startswith("annotations-000000-")
     others = (
         plan_shards(films, 3),
-        plan_shards([Film("k9", "s1")], 2),
-        plan_shards([Film("k1", "s1", "other masks")], 2),
+        plan_shards([Film("k9", "s3")], 2),
+        plan_shards([Film("k1", "s3", "other masks")], 2),
     )
     assert len({first.shard, *(plan[0].shard for plan in others)}) == 4
+
+
+def test_films_added_later_touch_no_shard_but_those_that_take_them() -> None:
+    films = [Film(f"k{number:04d}", f"s{number // 2}") for number in range(1000)]
+    more = [Film(f"k{number:04d}", f"s{number // 2}") for number in range(1000, 1010)]
+    before, after = plan_shards(films, 64), plan_shards(films + more, 64)
+    new = {planned.shard for planned in after} - {planned.shard for planned in before}
+    assert 15 < len(before) < 32
+    assert len(new) <= 6, "five subjects, one of which may split a shard"

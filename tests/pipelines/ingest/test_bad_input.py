@@ -1,13 +1,33 @@
 from __future__ import annotations
 
+import io
+import json
+import os
 import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from storage.errors import InputError
+from pipelines.config import StudyConfig
+from pipelines.ingest.commit import commit
+from pipelines.ingest.plan import plan
+from pipelines.ingest.scan import list_files, scan_part
+from pipelines.ingest.task import IngestTask
+from pipelines.ingest.write import write_part
+from pipelines.progress import silent
+from storage.config import IngestConfig
+from storage.errors import InputError, StorageError
+from storage.lock import FolderLock
 from storage.manifest import Store
 
 
@@ -64,3 +84,183 @@ def test_what_is_to_be_skipped_is_not_taken_for_films(hospital: Any, tmp_path: P
     (hospital.raw / "log.txt").write_text("a log")
     summary = hospital.ingest(tmp_path / "store", skip=[out, hospital.raw / "log.txt", tmp_path / "absent"])
     assert (summary.films, summary.excluded) == (12, {"no_film": 1})
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def details(root: Path) -> dict[str, int]:
+    """Reason and detail of what the scan and the writing left out -> how often."""
+    rows = Store.open(root).exclusions
+    rows = rows[rows["stage"].isin(["scan", "write"])]
+    return dict((rows["reason"] + ": " + rows["detail"]).value_counts())
+
+
+def test_a_folder_without_permission_is_a_sentence() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw"
+        (raw / "open").mkdir(parents=True)
+        (raw / "closed").mkdir(mode=0o000)
+        (raw / "open" / "film.png").touch()
+        Path(folder).chmod(0o755)
+        root = os.geteuid() == 0
+        try:
+            if root:
+                os.seteuid(65534)  # root may read everything
+            with pytest.raises(InputError) as caught:
+                list_files(raw, "raw")
+        finally:
+            if root:
+                os.seteuid(0)
+            (raw / "closed").chmod(0o700)
+    assert str(caught.value) == f"A folder at or below raw={raw} can't be read: Permission denied."
+
+
+def test_many_files_in_one_folder_are_listed_quickly(tmp_path: Path) -> None:
+    for number in range(20_000):
+        (tmp_path / f"{number}").touch()
+    begun = time.process_time()
+    names = list_files(tmp_path, "raw", [tmp_path / "7", tmp_path / "store"])
+    assert time.process_time() - begun < 2
+    assert len(names) == 19_999
+
+
+def test_links_in_circles_are_rows(hospital: Any, tmp_path: Path) -> None:
+    (hospital.raw / "up").symlink_to(hospital.raw)
+    (hospital.raw / "self").symlink_to(hospital.raw / "self")
+    (hospital.raw / "a").symlink_to(hospital.raw / "b")
+    (hospital.raw / "b").symlink_to(hospital.raw / "a")
+    assert hospital.ingest(tmp_path / "store").films == 12
+    assert details(tmp_path / "store") == {
+        "not_an_image: a link to a folder, which is not followed": 1,
+        "unreadable: the file can't be read": 3,
+    }
+
+
+def test_names_that_are_not_utf8(hospital: Any, tmp_path: Path) -> None:
+    folder = hospital.raw / os.fsdecode(b"p\xff\xfe")
+    folder.mkdir()
+    Image.fromarray(hospital.pixels(500)).save(folder / os.fsdecode(b"\xe4.png"))
+    (folder / os.fsdecode(b"\xe4.txt")).write_text("notes")
+    summary = hospital.ingest(tmp_path / "store")
+    assert (summary.films, summary.subjects, summary.excluded["not_an_image"]) == (13, 7, 1)
+
+
+def test_archives_are_told_apart(hospital: Any, tmp_path: Path) -> None:
+    film = next(hospital.raw.rglob("*.dcm"))
+    with zipfile.ZipFile(hospital.raw / "films.zip", "w") as archive:
+        archive.write(film, "film.dcm")
+    for mode, name in (("w", "films.tar"), ("w:gz", "films.tgz"), ("w:xz", "films.dcm")):
+        with tarfile.open(hospital.raw / name, mode) as tar:
+            tar.add(film, "film.dcm")
+    assert hospital.ingest(tmp_path / "store").films == 12
+    assert details(tmp_path / "store") == {"not_an_image: an archive; unpack it first": 4}
+
+
+def test_half_copied_files_are_rows(hospital: Any, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(hospital.pixels(500)).save(whole, "png")
+    for name, data in (
+        ("film.png", whole.getvalue()),
+        ("film.dcm", next(hospital.raw.rglob("*.dcm")).read_bytes()),
+    ):
+        for part in (0.1, 0.5, 0.99):
+            folder = hospital.raw / f"part{part}"
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_bytes(data[: int(part * len(data))])
+    summary = hospital.ingest(tmp_path / "store")
+    assert summary.films == 12
+    assert sum(details(tmp_path / "store").values()) == 6
+    assert set(summary.excluded) <= {"unreadable", "not_an_image", "wrong_modality", "no_film"}
+
+
+def test_files_that_vanish_or_grow_between_the_steps_are_rows(hospital: Any, tmp_path: Path) -> None:
+    task = IngestTask(
+        raw=hospital.raw,
+        store_root=tmp_path / "store",
+        config=IngestConfig(films_per_shard=4, memory_gb=1, key_file=str(hospital.key_file)),
+        study=StudyConfig(),
+    )
+    gone, grown, *_ = films = sorted(hospital.raw.rglob("*.dcm"))
+    before = grown.read_bytes()
+    with task.pool(1) as pool:
+        scan_part(task, 0, 1, pool, silent)
+        plan(task, 1)
+        lost = gone.read_bytes()
+        gone.unlink()
+        grown.write_bytes(before + bytes(1000))
+        hospital.film(8, 0, seed=80)  # comes too late for this ingest
+        write_part(task, 0, 1, pool, silent)
+        summary = commit(task, pool, silent)
+    assert (summary.films, summary.excluded) == (len(films) - 2, {"vanished": 2})
+    assert details(task.store_root) == {"vanished: ": 1, "vanished: the file changed while it was read": 1}
+    gone.write_bytes(lost)
+    grown.write_bytes(before)
+    assert hospital.ingest(task.store_root, outcomes=None, annotations=None).films == len(films) + 1
+
+
+def test_films_with_one_uid_and_other_pixels_are_both_kept(hospital: Any, tmp_path: Path) -> None:
+    one, two = (
+        hospital.film(8, 0, seed=80, SOPInstanceUID="1.2.3"),
+        hospital.film(8, 1, seed=81, SOPInstanceUID="1.2.3"),
+    )
+    assert one.read_bytes() != two.read_bytes()
+    assert hospital.ingest(tmp_path / "store").films == 14
+
+
+def test_a_newer_store_is_a_sentence_before_any_film_is_read(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.mkdir()
+    (root / "store.json").write_text(json.dumps({"format": 99, "key_id": "k"}))
+    read: list[str] = []
+    with pytest.raises(InputError) as caught:
+        hospital.ingest(root, progress=lambda done, total, note: read.append(note))
+    assert str(caught.value) == f"{root} has format 99, but this radmill reads 1; install a newer one."
+    assert read == []
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """A file system of its own in the folder, where this process may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_read_only_disk_is_a_sentence(hospital: Any, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "size=1m"):
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(StorageError) as caught:
+            hospital.ingest(disk)
+        assert str(caught.value) == f"{disk} can't be written: Read-only file system; choose another folder."
+        with (
+            pytest.raises(StorageError, match="can't be written: Read-only file system"),
+            FolderLock(disk, "test"),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("size_kb", [4, 28, 52])
+def test_a_full_disk_is_a_sentence_and_leaves_no_half(hospital: Any, tmp_path: Path, size_kb: int) -> None:
+    """Wherever the space ends: the rerun with more of it makes the store of an ingest that nothing disturbed."""
+    disk = tmp_path / "disk"
+    hospital.ingest(tmp_path / "whole")
+    with small_disk(disk, f"size={size_kb}k"):
+        with pytest.raises(
+            StorageError, match=f"^No space left on {disk}.*; free some or choose another folder"
+        ):
+            hospital.ingest(disk)
+        assert not (disk / "CURRENT").exists()
+        assert not [path.name for path in disk.rglob("*") if path.name.endswith(".tmp")]
+        subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
+        hospital.ingest(disk)
+        assert content(disk) == content(tmp_path / "whole")

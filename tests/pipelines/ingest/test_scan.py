@@ -22,11 +22,11 @@ def film(sha256: str, patient: str = "", taken: str = "", frames: int = 1, issue
 
 
 def scanned(files: dict[str, Inspected | Refused], subject_from: str = "folder") -> Scan:
-    return identify(list(files), list(files.values()), SECRET, subject_from)
+    return identify(files.items(), SECRET, subject_from)
 
 
 def subjects(scan: Scan) -> dict[str, str]:
-    return {source.name: source.subject for source, _ in scan.films.values()}
+    return {source.name: source.subject for source in scan.sources}
 
 
 def test_names_are_sorted_by_their_bytes(tmp_path: Path) -> None:
@@ -79,14 +79,14 @@ def test_order_follows_time_and_counts_frames() -> None:
     scan = scanned(
         {"p/1": film("a", taken="2021"), "p/2": film("b", taken="2019", frames=3), "q/1": film("c")}
     )
-    assert {source.name: source.order for source, _ in scan.films.values()} == {"p/1": 3, "p/2": 0, "q/1": 0}
+    assert {source.name: source.order for source in scan.sources} == {"p/1": 3, "p/2": 0, "q/1": 0}
 
 
 def test_equal_files_are_kept_once() -> None:
     scan = scanned({"p/1": film("a", frames=2), "q/1": film("a", frames=2), "p/2": Refused("blank", "")})
-    assert len(scan.films) == 2
+    assert [len(source.keys) for source in scan.sources] == [2]
     assert sorted((one.reason, one.frame) for one in scan.exclusions) == [("blank", 0), ("duplicate", 0)]
-    [kept] = {source.token for source, _ in scan.films.values()}
+    [kept] = {source.token for source in scan.sources}
     assert kept == min(SECRET.token("p/1"), SECRET.token("q/1"))
 
 
@@ -95,5 +95,5 @@ def test_the_order_of_the_files_does_not_matter() -> None:
     first = scanned(dict(files))
     random.Random(3).shuffle(files)
     second = scanned(dict(files))
-    assert first.films == second.films
+    assert first.sources == second.sources
     assert sorted(first.exclusions) == sorted(second.exclusions)

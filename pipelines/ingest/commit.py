@@ -1,0 +1,221 @@
+"""The last step of ingest: what was written is counted against the plan and becomes the live generation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pipelines.annotations.write import STAGE as MASKS
+from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
+from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.plan import (
+    ShardPlan,
+    check_any_film,
+    excluded,
+    keys_by_name,
+    load_plan,
+    planned_shards,
+    subjects_by_patient,
+)
+from pipelines.ingest.records import Record, Row
+from pipelines.ingest.scan import Exclusion, list_files
+from pipelines.ingest.task import IngestTask
+from pipelines.ingest.write import missing_shards, remove_superseded, settle
+from pipelines.outcomes.match import match_outcomes
+from pipelines.outcomes.rule import parse_rule
+from pipelines.outcomes.sheet import read_outcome_sheet
+from pipelines.progress import Progress
+from storage.errors import StorageError
+from storage.identity import Secret
+from storage.manifest import Store
+from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What went in and what was left out."""
+
+    films: int
+    subjects: int
+    excluded: dict[str, int]  # reason -> number of files, frames, masks and rows of the table
+    shards: int
+    generation: str
+    on_limit: int  # subjects whose outcome hangs on < or <=
+    rule: str
+    advice: str = ""  # where many patients of the table have no film
+
+    def __str__(self) -> str:
+        left_out = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
+        return (
+            f"{self.films} films of {self.subjects} subjects in {self.shards} shards; "
+            f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
+            + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
+            + (f"; {self.advice}" if self.advice else "")
+        )
+
+
+@dataclass(slots=True)
+class _Films:
+    """The films of all shards."""
+
+    manifest: pa.Table
+    exclusions: list[Exclusion]
+    same_as: dict[str, str]  # key of a duplicate -> key of the film that stays
+    days: dict[str, list[str]]  # subject -> days of its films in the manifest, YYYYMMDD or empty
+
+
+def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSummary:
+    """Make what was planned and written the live generation, and forget the state of this ingest.
+
+    Raises:
+        StorageError: a planned shard is not written, or a film is not accounted for.
+        InputError: no film could be decoded.
+    """
+    made = load_plan(task)
+    _check_written(task)
+    secret = task.secret(phantoms=made.phantoms)
+    store = Store.create(task.store_root, secret.key_id)
+    films = _films(task, pool, made.files)
+    exclusions = films.exclusions
+    check_any_film(task.raw, _by_reason(exclusions), films.manifest.num_rows + len(exclusions))
+    if task.annotations:
+        masks, left = _masks(task, films, secret, pool, progress)
+    else:
+        masks, left = _live_masks(store, films.manifest), _live_exclusions(store, MASKS)
+    exclusions += left
+    advice = _write_outcomes(task, store, secret, films.days) if task.outcomes else ""
+    generation = store.commit(
+        films.manifest,
+        pd.DataFrame(masks, columns=ANNOTATIONS.names),
+        pd.DataFrame([asdict(exclusion) for exclusion in exclusions], columns=EXCLUSIONS.names),
+    )
+    remove_superseded(task)
+    task.discard_work()
+    return _summary(task, store, films.manifest, generation, advice)
+
+
+def _write_outcomes(task: IngestTask, store: Store, secret: Secret, days: dict[str, list[str]]) -> str:
+    """Write the outcomes of the films in the manifest; what to tell the user of them."""
+    assert task.outcomes
+    sheet = read_outcome_sheet(task.outcomes, task.study, task.mapping)
+    outcomes = match_outcomes(sheet, task.study, secret, subjects_by_patient(task), days)
+    store.write_outcomes(outcomes.rows, outcomes.exclusions)
+    return outcomes.advice
+
+
+def _summary(
+    task: IngestTask, store: Store, manifest: pa.Table, generation: str, advice: str
+) -> IngestSummary:
+    subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
+    excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
+    rule = parse_rule(task.study.outcome_rule)
+    on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
+    return IngestSummary(
+        manifest.num_rows, subjects, excluded, shards, generation, on_limit, rule.text, advice
+    )
+
+
+def _check_written(task: IngestTask) -> None:
+    missing = missing_shards(task)
+    if missing:
+        total = sum(1 for _ in planned_shards(task))
+        raise StorageError(
+            f"{len(missing)} of {total} planned shards are not written, the first at place {missing[0]} of the "
+            "plan; run ingest again, which writes what is missing."
+        )
+
+
+def _films(task: IngestTask, pool: GuardedPool, num_files: int) -> _Films:
+    """Every film of the plan, in the manifest or left out. Raises StorageError where one is in neither."""
+    films = _Films(MANIFEST.empty_table(), excluded(task), {}, {})
+    files, lost = len(films.exclusions), 0
+    tables = [films.manifest]
+    for planned, record in settle(task, pool):
+        files += len(planned.sources)
+        lost += _lost(planned, record)
+        places = {key: (source, frame) for source in planned.sources for frame, key in enumerate(source.keys)}
+        rows = [row | {"token": places[row["key"]][0].token} for row in record.rows]
+        for row in rows:
+            films.days.setdefault(row["subject"], []).append(places[row["key"]][0].day)
+        tables.append(pa.Table.from_pylist(rows, MANIFEST))
+        films.exclusions += [
+            Exclusion(places[left.key][0].token, places[left.key][1], left.reason, left.detail, "write")
+            for left in record.left
+        ]
+        films.same_as |= {left.key: left.same_as for left in record.left if left.same_as}
+    lost += abs(num_files - files)
+    if lost:
+        raise StorageError(
+            f"{lost} of {num_files} files are not accounted for: a record is damaged. "
+            "Remove the folder records of the store and run ingest again."
+        )
+    films.manifest = pa.concat_tables(tables)
+    return films
+
+
+def _lost(planned: ShardPlan, record: Record) -> int:
+    """How many files' films are not in the record, each exactly once; a file left out whole is its frame 0."""
+    found = Counter([row["key"] for row in record.rows] + [left.key for left in record.left])
+    whole_files_left = {left.key for left in record.left}
+    lost = 0
+    for source in planned.sources:
+        counts = [found.pop(key, 0) for key in source.keys]
+        left_whole = counts == [1] + [0] * (len(counts) - 1) and source.keys[0] in whole_files_left
+        lost += not left_whole and counts != [1] * len(counts)
+    return lost + len(found)
+
+
+def _masks(
+    task: IngestTask, films: _Films, secret: Secret, pool: GuardedPool, progress: Progress
+) -> tuple[list[Row], list[Exclusion]]:
+    assert task.annotations
+    marked = _marked(films, keys_by_name(task))
+    mask_task = MaskTask(
+        task.annotations,
+        list_files(task.annotations, "annotations"),
+        task.store_root,
+        marked,
+        task.study.num_classes,
+        task.config.films_per_shard,
+        task.limits,
+    )
+    return add_annotations(mask_task, secret, pool, progress)
+
+
+def _marked(films: _Films, keys: dict[str, str]) -> dict[str, MarkedFilm]:
+    """The films of the store by path; a duplicate's path leads to the film that stayed."""
+    columns = (films.manifest[column].to_pylist() for column in ("key", "subject", "height", "width"))
+    marked = {
+        key: MarkedFilm(key, subject, (height, width))
+        for key, subject, height, width in zip(*columns, strict=True)
+    }
+    stayed = {name: films.same_as.get(key, key) for name, key in keys.items()}
+    return {name: marked[key] for name, key in stayed.items() if key in marked}
+
+
+def _live_masks(store: Store, manifest: pa.Table) -> list[Row]:
+    """The masks of the live generation whose films are still there."""
+    if store.generation is None:
+        return []
+    kept = store.annotations["key"].isin(manifest["key"].to_pylist())
+    return [dict(zip(ANNOTATIONS.names, row, strict=True)) for row in _tuples(store.annotations[kept])]
+
+
+def _live_exclusions(store: Store, stage: str) -> list[Exclusion]:
+    """What the live generation leaves out of the masks or the outcomes."""
+    if store.generation is None:
+        return []
+    return [Exclusion(*row) for row in _tuples(store.exclusions[store.exclusions["stage"] == stage])]
+
+
+def _tuples(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
+    return frame.itertuples(index=False, name=None)
+
+
+def _by_reason(exclusions: Iterable[Exclusion]) -> dict[str, int]:
+    return dict(sorted(Counter(one.reason for one in exclusions).items()))

@@ -1,0 +1,142 @@
+"""What an ingest is asked to do, and where its state lies between the steps.
+
+The steps may run in different processes and on different machines. What passes between them, paths below
+raw= and who is on which film, must never be at rest in the store: it lies beside the key file, in a folder
+that its owner alone may open, and goes away when the ingest is committed.
+
+    work/scan-00003-of-00008.jsonl   [name, what it is], a line per file that this part looked at
+    work/plan.jsonl                  a line per shard: its name and the files whose films it takes
+    work/plan.json                   how many files and films, and whether the films are phantoms
+    work/excluded.jsonl              a line per file without a film of its own
+    work/names.jsonl                 [name, key of its first film]; of equal files the same
+    work/patients.jsonl              [normalised patient id, pseudonyms], one per issuer
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import StudyConfig
+from pipelines.ingest.guard import GuardedPool
+from storage.atomic import replacing
+from storage.config import IngestConfig
+from storage.errors import StorageError
+from storage.identity import Secret
+from storage.radiograph import Limits
+
+_DECODERS = ("pipelines.ingest.decode",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestTask:
+    """The same for every step and part; arguments as of `pipelines.ingest.run.ingest`."""
+
+    raw: Path
+    store_root: Path
+    config: IngestConfig
+    study: StudyConfig
+    outcomes: Path | None = None
+    mapping: Path | None = None
+    annotations: Path | None = None
+    data_kind: str | None = None
+    skip: tuple[Path, ...] = ()
+
+    @property
+    def limits(self) -> Limits:
+        """What a decoder refuses."""
+        return limits_of(self.config)
+
+    @property
+    def settings(self) -> str:
+        """What decides over the films' bytes beside the films, for the names of the shards."""
+        return repr((self.limits, self.data_kind, self.config.codec))
+
+    @property
+    def key_path(self) -> Path:
+        """Where the secret lies: as configured, else STORE.key beside the store."""
+        if self.config.key_file:
+            return Path(self.config.key_file)
+        # . and .. have no name to put .key after; a link keeps its own, beside which its key was made
+        root = self.store_root.resolve() if self.store_root.name in ("", "..") else self.store_root
+        return root.with_name(f"{root.name}.key")
+
+    @property
+    def work(self) -> Path:
+        """The folder of this ingest's state, beside the key; several stores may share a key."""
+        store = hashlib.sha256(bytes(self.store_root.resolve())).hexdigest()[:8]
+        return self.key_path.with_name(f".{self.key_path.name}-{store}.work")
+
+    @property
+    def no_films(self) -> list[Path]:
+        """Files and folders that are no input though they may lie below raw."""
+        ours = (self.store_root, self.outcomes, self.mapping, self.annotations, self.key_path, self.work)
+        return [path for path in (*ours, *self.skip) if path]
+
+    def shard_path(self, shard: str) -> Path:
+        """Where a shard lies."""
+        return self.store_root / "shards" / shard
+
+    def pool(self, processes: int) -> GuardedPool:
+        """Guarded decoders for any step."""
+        return decoders(self.config, processes)
+
+    def secret(self, *, phantoms: bool) -> Secret:
+        """The key of all pseudonyms; phantoms alone need no secret one."""
+        if phantoms and not self.config.key_file:
+            return Secret.phantom()
+        return Secret.load_or_create(self.key_path)
+
+    def discard_work(self) -> None:
+        """Forget what an earlier ingest left between its steps."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def limits_of(config: IngestConfig) -> Limits:
+    """What the readers refuse."""
+    return Limits(
+        max_megapixels=config.max_megapixels,
+        max_file_mb=config.max_file_mb,
+        modalities=tuple(modality.upper() for modality in config.modalities),
+    )
+
+
+def decoders(config: IngestConfig, processes: int) -> GuardedPool:
+    """Guarded children that read raw files."""
+    return GuardedPool(processes, config.memory_gb, config.timeout_s, _DECODERS)
+
+
+def make_work(task: IngestTask) -> None:
+    """Make the folder of the state, for its owner alone. Raises StorageError where it can't be written."""
+    try:
+        task.work.parent.mkdir(parents=True, exist_ok=True)
+        task.work.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{task.work.parent} can't be written: {error.strerror}; the key file and what ingest must "
+            "remember until it ends lie there: name another key_file=."
+        ) from error
+
+
+def write_lines(path: Path, values: Iterable[object]) -> None:
+    """Replace the file by one JSON value per line, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="ascii") as file:
+        for value in values:
+            file.write(json.dumps(value, separators=(",", ":")) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """The values that `write_lines` wrote, one in memory at a time."""
+    try:
+        with path.open(encoding="ascii") as file:
+            for line in file:
+                yield json.loads(line)
+    except FileNotFoundError:
+        raise StorageError(
+            f"{path} is missing: an earlier step of ingest has not ended; run it first."
+        ) from None

@@ -1,0 +1,150 @@
+"""Ingest at scale: python tests/benchmarks/ingest_scale.py [COUNT]
+
+COUNT (default 20000) films of 256 x 256, half PNG and half DICOM, two per subject, are made of some 200 phantoms by
+flips, shifts and noise, so that no two share their pixels, and ingested with 2 processes. Prints speed and the
+resident memory of ingest's own process by tenth, how long a manifest takes to open and CURRENT to be switched,
+and how many shards ten more films touch.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from pipelines.phantoms.cohort import write_cohort
+from pipelines.phantoms.config import PhantomsConfig
+from pipelines.phantoms.png_file import phantom_png
+from storage.atomic import write_text
+from storage.manifest import Store
+
+SIDE_PX = 256
+SUBJECTS = 100  # rendered; two films each
+INGEST = """
+import json, sys, threading, time
+from pathlib import Path
+import psutil
+from pipelines.config import StudyConfig
+from pipelines.ingest.run import ingest
+from storage.config import IngestConfig
+
+process, begun, written, memory = psutil.Process(), time.monotonic(), [], []
+
+def listen(done, total, note):
+    if note.startswith("films written"):
+        written.append((time.monotonic() - begun, done))
+
+def watch():
+    while True:
+        memory.append((time.monotonic() - begun, process.memory_info().rss))
+        time.sleep(0.05)
+
+threading.Thread(target=watch, daemon=True).start()
+raw, store = map(Path, sys.argv[1:])
+summary = ingest(raw, store, IngestConfig(), StudyConfig(), processes=2, progress=listen)
+print(json.dumps({"written": written, "memory": memory, "seconds": time.monotonic() - begun, "said": str(summary)}))
+"""
+MB = 2**20
+
+
+def rendered() -> list[NDArray[np.uint16]]:
+    """The phantoms that all films are made of."""
+    config = PhantomsConfig(
+        subjects=0, unlabelled=SUBJECTS, annotators=0, format="png", height=SIDE_PX, width=SIDE_PX
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_cohort(Path(folder), config, processes=2)
+        paths = sorted((Path(folder) / "films").rglob("*.png"))
+        return [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
+
+
+def write_films(folder: Path, films: list[NDArray[np.uint16]], numbers: range) -> None:
+    """Write the films of these numbers."""
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        rng = np.random.default_rng(number)
+        flipped = films[number % len(films)][:: rng.choice((1, -1)), :: rng.choice((1, -1))]
+        shifted = np.roll(flipped, rng.integers(0, 32, 2), (0, 1))
+        pixels = np.minimum(shifted + rng.integers(0, 8, shifted.shape, np.uint16), 4095).astype(np.uint16)
+        if number % 4 < 2:
+            (folder / f"{number}.png").write_bytes(phantom_png(pixels, f"{number // 2}", "L"))
+        else:
+            _write_dicom(folder / f"{number}.dcm", pixels, number)
+
+
+def _write_dicom(path: Path, pixels: NDArray[np.uint16], number: int) -> None:
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number + 1}"
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = f"2.25.{number + 1}"
+    dataset.PatientID, dataset.Modality = f"{number // 2}", "DX"
+    dataset.ImageType = ["DERIVED", "PRIMARY", "PHANTOM"]
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OW"
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def ingested(raw: Path, store: Path) -> None:
+    """Ingest in a process of its own and print its speed and memory by tenth."""
+    ended = subprocess.run(
+        [sys.executable, "-c", INGEST, str(raw), str(store)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    told = json.loads(ended.stdout)
+    seconds, written = told["seconds"], told["written"]
+    print(f"{told['said']}: {seconds:.0f} s, {written[-1][1] / seconds:.0f} films/s with scan and commit")
+    # a rerun counts the films of many shards at once: the times between are interpolated
+    times = np.interp(np.linspace(0, written[-1][1], 11), [n for _, n in written], [t for t, _ in written])
+    rates = written[-1][1] / 10 / np.diff(times)
+    print("films/s written, by tenth of the films:", " ".join(f"{rate:.0f}" for rate in rates))
+    at, memory = np.array(told["memory"]).T
+    peaks = [memory[(at >= begun) & (at <= ended)].max() / MB for begun, ended in pairwise(times)]
+    print("MB of memory, by tenth of the films:", " ".join(f"{peak:.0f}" for peak in peaks))
+    before, after = memory[at < times[0]].max() / MB, memory[at > times[-1]].max() / MB
+    print(
+        f"last tenth against first: {peaks[-1] / peaks[0] - 1:+.1%}; "
+        f"scan and plan at most {before:.0f} MB, commit {after:.0f} MB",
+        flush=True,
+    )
+
+
+def main(count: int) -> None:
+    """Print the figures of one store."""
+    films = rendered()
+    with tempfile.TemporaryDirectory() as folder:
+        raw, store = Path(folder) / "raw", Path(folder) / "store"
+        write_films(raw, films, range(count))
+        ingested(raw, store)
+        begun = time.perf_counter()
+        rows = len(Store.open(store).manifest)
+        print(f"manifest of {rows} films opened in {time.perf_counter() - begun:.3f} s")
+        begun = time.perf_counter()
+        write_text(
+            store / "CURRENT", (store / "CURRENT").read_text()
+        )  # the step that makes a generation live
+        print(f"CURRENT switched in {1000 * (time.perf_counter() - begun):.1f} ms")
+        before = set((store / "shards").iterdir())
+        write_films(raw, films, range(count, count + 10))
+        ingested(raw, store)
+        new = set((store / "shards").iterdir()) - before
+        print(f"ten films more: {len(new)} shards written, {len(before)} were there")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 20000)
