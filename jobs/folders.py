@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage.manifest import Store
 
 WEIGHTS = "model.safetensors"
+_FILES = ("outcomes", "mapping")
 _HELD = {"raw": "films", "outcomes": "a table", "mapping": "a table", "annotations": "masks"}
 
 
@@ -63,13 +64,13 @@ def record_settings(job: str, out: Path, settings: Settings) -> None:
 
 
 def existing(path: str, key: str) -> Path:
-    """The folder, or for outcomes= the file, that the user named.
+    """The folder, or for outcomes= and mapping= the file, that the user named.
 
     Raises:
         InputError: it is not there, or of the other kind.
     """
     named, kind, other = Path(path), "folder", "file"
-    if key == "outcomes":
+    if key in _FILES:
         kind, other = other, kind
     if not named.exists():
         raise InputError(f"{key}={path} does not exist; name an existing {kind}.")

@@ -27,6 +27,8 @@ def check(settings: Settings) -> None:
     """Every path is there; the sheet has its columns."""
     from pipelines.outcomes.sheet import read_outcome_sheet
 
+    if settings.mapping and not settings.outcomes:
+        raise ConfigError("mapping= tells the ids of a table of outcomes: give outcomes=FILE too.")
     existing_inputs(settings)
     if settings.outcomes is not None:
         mapping = Path(settings.mapping) if settings.mapping else None
@@ -72,8 +74,6 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
 def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | None = None) -> str:
     from pipelines.ingest.run import ingest as run_ingest
 
-    if settings.mapping and not settings.outcomes:
-        raise ConfigError("mapping= tells the ids of a table of outcomes: give outcomes=FILE too.")
     summary = run_ingest(
         Path(str(settings.raw)),
         store,
