@@ -86,11 +86,11 @@ def trained_on(inputs: Inputs) -> set[str]:
 
 
 def _doubt(inputs: Inputs) -> dict[str, float] | None:
-    """AUROC of entropy, and of distance to the edge, for the annotators' disagreement near the edges."""
+    """AUROCs of entropy and of closeness to two edges for the annotators' disagreement near the edges."""
     training = inputs.models.get("train-segmenter", {}).get("training", {})
     if "auroc_entropy" not in training:
         return None
-    return {"entropy": training["auroc_entropy"], "distance": training["auroc_distance"]}
+    return {name: training[f"auroc_{name}"] for name in ("entropy", "own_edge", "annotators_edge")}
 
 
 def _region(name: str, rows: pd.DataFrame, dice_F: Values) -> dict[str, Any]:

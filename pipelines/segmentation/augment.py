@@ -7,20 +7,31 @@ quarter turns and sides are settled before a film is read (pose.py). Every draw 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 MIRROR_SHARE = 0.5
-TILT_DEG = 12.0  # deviation of the usual tilt
-STEEP_SHARE = 0.15
 STEEP_DEG = 50.0  # a film further from upright is turned by a quarter before it is read
-SCALE = (0.65, 1.4)
 STRETCH = 0.08  # deviation of log height over width
 SHIFT = 0.12  # largest shift as a share of the grid
 NEGATIVE_SHARE = 0.15
 FRAME_SHARE = 0.3
 BOX_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class PoseRange:
+    """How far a view's pose strays from its film's: usual tilt, share of steep tilts, scale."""
+
+    tilt_deg: float  # standard deviation
+    steep_share: float
+    scale: tuple[float, float]
+
+
+WIDE = PoseRange(tilt_deg=12.0, steep_share=0.15, scale=(0.65, 1.4))
+NARROW = PoseRange(tilt_deg=7.0, steep_share=0.0, scale=(0.85, 1.5))  # up to the scale of the second reading
 
 
 def augment(
@@ -30,13 +41,16 @@ def augment(
     width: int,
     rng: np.random.Generator,
     foreign: float,
+    wide: float,
     mirror: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random view (height, width, C) uint8 of a film prepared at any size, and its masks.
 
-    Every view is posed anew; the share `foreign` of them also looks as if another machine had made it.
+    Every view is posed anew, the share `wide` of them as far off as films of unknown origin lie; the share
+    `foreign` also looks as if another machine had made it.
     """
-    matrix = random_pose(channels_HWC.shape[:2], height, width, rng, mirror)
+    poses = WIDE if rng.random() < wide else NARROW
+    matrix = random_pose(channels_HWC.shape[:2], height, width, rng, poses, mirror)
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     value = (int(rng.integers(256)),) * 4
     view = cv2.warpAffine(
@@ -56,13 +70,18 @@ def augment(
 
 
 def random_pose(
-    film_size: tuple[int, ...], height: int, width: int, rng: np.random.Generator, mirror: bool
+    film_size: tuple[int, ...],
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    poses: PoseRange,
+    mirror: bool,
 ) -> np.ndarray:
     """A 2x3 matrix from the film to the view: mirror, tilt, scale and shift about the centres."""
-    angle = math.radians(rng.normal(0, TILT_DEG))
-    if rng.random() < STEEP_SHARE:
+    angle = math.radians(rng.normal(0, poses.tilt_deg))
+    if rng.random() < poses.steep_share:
         angle = math.radians(rng.uniform(-STEEP_DEG, STEEP_DEG))
-    scale = height / film_size[0] * math.exp(rng.uniform(math.log(SCALE[0]), math.log(SCALE[1])))
+    scale = height / film_size[0] * math.exp(rng.uniform(*np.log(poses.scale)))
     stretch = math.exp(rng.normal(0, STRETCH))
     side = -1.0 if mirror and rng.random() < MIRROR_SHARE else 1.0
     rotate = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])

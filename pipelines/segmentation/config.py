@@ -58,6 +58,9 @@ class SegmentationConfig(TrainingConfig):
     foreign_views: float = 0.5
     """Share of the training views that look as if made elsewhere: other tone, noise, frames, boxes. Less suffices
     where new films will look like those that train."""
+    wide_poses: float = 1.0
+    """Share of the training views tilted and scaled as films of unknown origin may be. Less suffices where new
+    films will lie like those that train."""
     cache_gb: float = 2.0
     """Prepared films are kept in memory up to this size; films beyond it don't train."""
 
@@ -84,7 +87,7 @@ class SegmentationConfig(TrainingConfig):
             ("cache_gb", 0.01),
         ):
             check_at_least(f"segmentation.{name}", getattr(self, name), least)
-        for name in ("gamma_share", "half_resolution_share", "foreign_views"):
+        for name in ("gamma_share", "half_resolution_share", "foreign_views", "wide_poses"):
             check_between(f"segmentation.{name}", getattr(self, name), 0, 1)
         check_between("segmentation.validation_share", self.validation_share, 0.01, 0.9)
         check_between("segmentation.gamma_start", self.gamma_start, 1 / (self.experts * self.samples), 1)

@@ -74,16 +74,28 @@ def distance_matrix(first_XHW: np.ndarray, second_YHW: np.ndarray, num_classes: 
     return np.array([[iou_distance(a, b, num_classes) for b in second_YHW] for a in first_XHW])
 
 
-def disagreement_auroc(entropy_HW: np.ndarray, masks_MHW: np.ndarray) -> tuple[float, float]:
-    """How well (entropy, closeness to the edge) find the pixels on which annotators disagree, two AUROCs.
+class DisagreementAuroc(NamedTuple):
+    """How well three scores find the pixels on which annotators disagree."""
 
-    Judged in the band of BAND_PX around the edges of the consensus (the class most annotators chose),
-    since far from any edge everything is easy. NaN where the band holds only agreement or only disagreement.
+    entropy: float
+    own_edge: float
+    """Closeness to the edge of the prediction, which a reader has without any annotator."""
+    annotators_edge: float
+    """Closeness to the edge of the annotators' own consensus: it has seen the answer."""
+
+
+def disagreement_auroc(
+    entropy_HW: np.ndarray, label_map_HW: np.ndarray, masks_MHW: np.ndarray
+) -> DisagreementAuroc:
+    """AUROCs in the band of BAND_PX around the edges of the consensus (the class most annotators chose).
+
+    Far from any edge everything is easy. NaN where the band holds only agreement or only disagreement.
     """
     distance_HW = edge_distance(consensus(masks_MHW))
     band_HW = distance_HW <= BAND_PX
     disagree = (masks_MHW != masks_MHW[0]).any(0)[band_HW]
-    return auroc(entropy_HW[band_HW], disagree), auroc(-distance_HW[band_HW], disagree)
+    scores = entropy_HW, -edge_distance(label_map_HW), -distance_HW
+    return DisagreementAuroc(*(auroc(score_HW[band_HW], disagree) for score_HW in scores))
 
 
 def consensus(masks_MHW: np.ndarray) -> np.ndarray:

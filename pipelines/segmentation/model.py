@@ -17,6 +17,7 @@ from pipelines.config import StudyConfig
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.described import SECTION
 from pipelines.segmentation.experts import ExpertSegmenter
+from pipelines.segmentation.plausible import RegionSizes
 from storage.errors import ConfigError, InputError
 
 
@@ -36,6 +37,8 @@ class SegmenterSettings:
     second_pass: bool
     frame_regions: list[str]
     side_regions: list[str]
+    sizes: RegionSizes | None = None
+    """How large the regions of the films that trained are; None before training."""
 
     @classmethod
     def of(cls, config: SegmentationConfig, study: StudyConfig) -> SegmenterSettings:
@@ -93,11 +96,17 @@ class SegmenterSettings:
         """Plain values for model.json."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SegmenterSettings:
+        """The inverse of `to_dict`."""
+        sizes = values["sizes"] and RegionSizes(**values["sizes"])
+        return cls(**values | {"sizes": sizes})
+
 
 def read_model(folder: Path) -> tuple[SegmenterSettings, dict[str, Tensor]]:
     """Settings and tensors of the segmenter in a folder, be it alone there or part of a larger model."""
     try:
-        settings = SegmenterSettings(**json.loads((folder / "model.json").read_text())[SECTION])
+        settings = SegmenterSettings.from_dict(json.loads((folder / "model.json").read_text())[SECTION])
         tensors = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
         name = Path(error.filename or "model.safetensors").name

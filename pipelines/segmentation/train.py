@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines.segmentation.described import SECTION
 from pipelines.segmentation.experts import PHASES, ExpertSegmenter
 from pipelines.segmentation.loss import anneal, mixture_loss
 from pipelines.segmentation.model import SegmenterSettings
+from pipelines.segmentation.plausible import RegionSizes
 from pipelines.segmentation.prepare import standardise
 from pipelines.segmentation.samples import (
     AnnotatedFilm,
@@ -61,6 +63,9 @@ def train_segmenter(
     grid, bits = (config.grid_height, config.grid_width), film_bits(store)
     held_out = [load_film(store, key, bits[key], *grid, settings.side_classes) for key in validated]
     seed_torch(config.seed, _WEIGHTS)
+    settings = replace(
+        settings, sizes=RegionSizes.of([film.masks_MHW[0] for film in films], len(study.regions))
+    )
     learner = SegmenterLearner(settings.build(), films, held_out, config, settings.regions)
     result = fit(learner, config, session, folder, store.fingerprint(), progress)
     if result.stopped:
@@ -118,6 +123,7 @@ class SegmenterLearner:
                 width,
                 rng,
                 config.foreign_views,
+                config.wide_poses,
                 not config.side_regions,
             )
             views.append(view)

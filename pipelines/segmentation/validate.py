@@ -43,7 +43,8 @@ def film_metrics(
     single = SampledLogits(output.logits_BNCHW[row : row + 1], output.log_pi_BK[row : row + 1])
     mean_CHW = mean_probability(single)[0]
     reference = consensus(film.masks_MHW)
-    dice = dice_per_class(mean_CHW.argmax(0).cpu().numpy(), reference, num_classes)
+    label_map_HW = mean_CHW.argmax(0).cpu().numpy()
+    dice = dice_per_class(label_map_HW, reference, num_classes)
     metrics = {f"dice_{region}": float(value) for region, value in zip(regions, dice, strict=True)}
     maps_NHW = single.logits_BNCHW[0].argmax(1).cpu().numpy()
     pi_K = single.log_pi_BK[0].exp().double().cpu().numpy()
@@ -52,8 +53,8 @@ def film_metrics(
     metrics["ged_v"] = energy.v_statistic
     if len(film.beta_M) > 1:
         entropy_HW = entropy(mean_CHW).cpu().numpy()
-        by_entropy, by_distance = disagreement_auroc(entropy_HW, film.masks_MHW)
-        metrics |= {"auroc_entropy": by_entropy, "auroc_distance": by_distance}
+        found = disagreement_auroc(entropy_HW, label_map_HW, film.masks_MHW)
+        metrics |= {f"auroc_{name}": value for name, value in found._asdict().items()}
     return metrics
 
 

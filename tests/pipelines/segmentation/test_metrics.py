@@ -78,6 +78,6 @@ def test_an_entropy_that_knows_the_side_beats_the_distance() -> None:
     generous[8:32, 8:32] = 1
     masks = np.stack([careful, careful, generous])
     knowing = (masks[0] != masks[2]).astype(float) + 0.01 * np.random.default_rng(0).random(careful.shape)
-    by_entropy, by_distance = disagreement_auroc(knowing, masks)
-    assert by_entropy == pytest.approx(1) and 0.5 < by_distance < 0.9
-    assert np.isnan(disagreement_auroc(knowing, np.stack([careful, careful]))).all()
+    found = disagreement_auroc(knowing, np.roll(careful, 3, 0), masks)
+    assert found.entropy == pytest.approx(1) and 0.5 < found.own_edge < found.annotators_edge < 0.9
+    assert np.isnan(disagreement_auroc(knowing, careful, np.stack([careful, careful]))).all()
