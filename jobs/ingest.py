@@ -39,6 +39,8 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
         for key in ("outcomes", "annotations")
         if (path := getattr(settings, key)) is not None
     }
+    if settings.ingest.overrides:
+        named["ingest.overrides"] = existing(settings.ingest.overrides, "ingest.overrides")
 
     def action(folder: Path, progress: Progress) -> str:
         summary = _ingest(settings, store, progress, out=flow.out)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from storage.errors import ConfigError, check_at_least, check_one_of
+from storage.vocabulary import BODY_PARTS, VIEWS
 
 PROTOCOLS = ("folds",)
 
@@ -18,6 +19,12 @@ class IngestConfig:
     it elsewhere: file (its name), folder (the one that holds it), or regex:PATTERN over the path below raw=,
     whose group `subject`, or else first group, is the id. key_file: the secret behind all pseudonyms, made at
     the first ingest; None is STORE.key beside the store. memory_gb and timeout_s bound the reading of a file.
+
+    body_parts and views keep out films known to show another; empty lists let all in, and so does a header that
+    does not tell. frames: all, first, or mid2, the two in the middle of each object. twins: of an exposure sent
+    both FOR PRESENTATION and FOR PROCESSING, the one that stays, or both. overrides: a table with path, relative
+    to raw= or a glob, and any of polarity (keep, invert), laterality, view, frames (as above, or numbers from
+    1) and exclude. modalities may name SC, MG, PR, KO and SR, whose objects are else refused by their class.
     """
 
     subject_from: str = "folder"
@@ -28,6 +35,11 @@ class IngestConfig:
     memory_gb: float = 4.0
     key_file: str | None = None
     modalities: list[str] = field(default_factory=lambda: ["CR", "DX", "RG", "RF", "XA"])
+    body_parts: list[str] = field(default_factory=list)
+    views: list[str] = field(default_factory=list)
+    frames: str = "all"
+    twins: str = "presentation"
+    overrides: str | None = None
 
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)
@@ -38,6 +50,12 @@ class IngestConfig:
         check_at_least("ingest.memory_gb", self.memory_gb, 0.25)
         if not self.modalities:
             raise ConfigError("ingest.modalities must name at least one DICOM modality, but is empty.")
+        for part in self.body_parts:
+            check_one_of("ingest.body_parts", part, BODY_PARTS)
+        for view in self.views:
+            check_one_of("ingest.views", view, VIEWS)
+        check_one_of("ingest.frames", self.frames, ("all", "mid2", "first"))
+        check_one_of("ingest.twins", self.twins, ("presentation", "processing", "both"))
 
 
 def check_subject_from(rule: str) -> None:

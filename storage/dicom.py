@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 
 from storage import dicom_meta, valid
+from storage.dicom_anatomy import text
 from storage.errors import Quarantined
 from storage.radiograph import MIN_SIDE_PX, Header, Limits, Pixels, Radiograph
 
@@ -124,16 +125,16 @@ def _check_kind(dataset: pydicom.Dataset, limits: Limits) -> None:
         native = {(True, True): "1.2.840.10008.1.2", (False, True): "1.2.840.10008.1.2.1"}
         syntax = native.get((bool(implicit), bool(little)), "1.2.840.10008.1.2.2")
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
-    if dicom_meta.text(dataset, "Modality").upper() not in limits.modalities:
+    if text(dataset, "Modality").upper() not in limits.modalities:
         raise Quarantined("wrong_modality", "the modality is not among ingest.modalities")
-    _check_object(dicom_meta.text(dataset, "SOPClassUID"), limits)
+    _check_object(text(dataset, "SOPClassUID"), limits)
     if dataset.file_meta.TransferSyntaxUID not in _SYNTAXES:
         raise Quarantined("unsupported", "the transfer syntax is not supported")
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Quarantined("not_an_image", "a DICOM object without pixels")
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise Quarantined("unsupported", "a colour image")
-    if dicom_meta.text(dataset, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+    if text(dataset, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
         raise Quarantined("unsupported", "neither MONOCHROME1 nor MONOCHROME2")
     if int(dataset.BitsAllocated) not in (8, 16):
         raise Quarantined("unsupported", "neither 8 nor 16 bits per pixel")
@@ -161,8 +162,8 @@ def _polarity(dataset: pydicom.Dataset) -> tuple[bool, str]:
     The LUT shape must go with the photometric interpretation (PS3.3 C.11.6), and the pair means one
     inversion; where they disagree, the shape is more often wrong, and `polarity.settled` asks the content.
     """
-    inverted = dicom_meta.text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-    shape = dicom_meta.text(dataset, "PresentationLUTShape")
+    inverted = text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    shape = text(dataset, "PresentationLUTShape")
     if shape == ("IDENTITY" if inverted else "INVERSE"):
         return inverted, "conflict"
     return inverted, "inverted" if inverted else ""

@@ -153,7 +153,9 @@ def _lossy_ratio(dataset: Dataset) -> float:
     """Of all compressions so far (0028,2112): they multiply. NaN where it is not known."""
     ratios = dataset.get("LossyImageCompressionRatio")
     try:
-        product = math.prod(float(ratio) for ratio in (ratios if isinstance(ratios, MultiValue) else [ratios]))
+        product = math.prod(
+            float(ratio) for ratio in (ratios if isinstance(ratios, MultiValue) else [ratios])
+        )
     except (TypeError, ValueError):
         return NAN
     return product if math.isfinite(product) and product >= 1 else NAN

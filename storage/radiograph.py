@@ -60,7 +60,9 @@ class RadiographMeta:
     spacing_mm: float = NAN  # distance of pixel centres
     spacing_source: str = ""  # calibrated | detector | magnified | unspecified
     laterality: str = ""  # L | R | B
-    laterality_source: str = ""  # image | series | frame | text | study | content | override, the surest first
+    laterality_source: str = (
+        ""  # image | series | frame | text | study | content | override, the surest first
+    )
     view: str = ""  # PA, AP, LL ...
     photometric: str = ""  # as stored in the source
     polarity_flag: str = ""  # inverted | conflict | conflict_settled | unstated | inverted_content | override

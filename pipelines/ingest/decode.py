@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from pipelines.ingest.amend import amended
+from pipelines.ingest.fingerprint import fingerprint
+from pipelines.ingest.overrides import Override
 from storage.codec import encode_png
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
 from storage.errors import Quarantined
@@ -34,6 +40,8 @@ class Encoded:
     width: int
     bits: int
     meta: RadiographMeta
+    valid_png: bytes | None  # the mask of valid pixels, 255; None where all are
+    phash: str  # 1024 bits, for near duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +71,17 @@ def digest_file(path: Path, limits: Limits) -> str:
     return _sha256(path)
 
 
-def encode_films(path: Path, sha256: str, frames: int, limits: Limits) -> list[Encoded | Refused]:
-    """Decode a file that `inspect_file` let through, one entry per frame. Raises Quarantined."""
+def encode_films(
+    path: Path, sha256: str, frames: int, chosen: Sequence[int], override: Override, limits: Limits
+) -> list[Encoded | Refused]:
+    """Decode a file that `inspect_file` let through, one entry per chosen frame. Raises Quarantined."""
     head = _head(path, limits)
     if _sha256(path) != sha256:
         raise Quarantined("vanished", "the file changed while it was read")
     films = read_dicom(path, limits) if looks_like_dicom(head) else read_raster(path, limits)
     if len(films) != frames:
         raise Quarantined("unreadable", "the number of frames differs from the header's")
-    return [_encoded(film) for film in films]
+    return [_encoded(amended(films[frame], override)) for frame in chosen]
 
 
 def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:
@@ -95,7 +105,10 @@ def _encoded(film: Radiograph) -> Encoded | Refused:
     pixels_HW: Pixels = film.pixels.copy()
     described = f"{height}x{width} {pixels_HW.dtype.name}\n".encode()
     digest = hashlib.sha256(described + pixels_HW.tobytes()).hexdigest()
-    return Encoded(encode_png(pixels_HW), digest, height, width, film.bits, film.meta)
+    valid_png = None if film.valid is None else encode_png(film.valid.astype(np.uint8) * np.uint8(255))
+    return Encoded(
+        encode_png(pixels_HW), digest, height, width, film.bits, film.meta, valid_png, fingerprint(pixels_HW)
+    )
 
 
 def _head(path: Path, limits: Limits) -> bytes:

@@ -27,8 +27,10 @@ from pipelines.ingest.decode import Inspected, Refused
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.outcomes import STAGE as OUTCOMES
 from pipelines.ingest.outcomes import match_outcomes, read_outcome_sheet, with_films
+from pipelines.ingest.overrides import Overrides, read_overrides
 from pipelines.ingest.records import Left, Row
 from pipelines.ingest.scan import Exclusion, Found, Scan, identify, inspect_all, list_files
+from pipelines.ingest.select import select
 from pipelines.ingest.write import ShardTask, remove_superseded, write_films
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
@@ -86,22 +88,27 @@ def ingest(
         InputError: there is nothing to read, or it can't be told whose it is.
     """
     sheet = read_outcome_sheet(outcomes, study) if outcomes else None
+    overrides_path = Path(config.overrides) if config.overrides else None
+    overrides = read_overrides(overrides_path) if overrides_path else Overrides()
     masks = list_files(annotations, "annotations") if annotations else []
     key_path = _key_path(config, store_root)
-    ours = [path for path in (store_root, outcomes, annotations, key_path, *skip) if path]
+    ours = [path for path in (store_root, outcomes, annotations, overrides_path, key_path, *skip) if path]
     names = list_files(raw, "raw", ours)
+    overrides.check(names)
     limits = _limits(config)
     with GuardedPool(processes, config.memory_gb, config.timeout_s, _DECODERS) as pool:
         found = inspect_all(raw, names, pool, limits, progress)
         scan, secret = _identified(raw, names, found, config, key_path, data_kind)
         del found
+        scan = select(scan, config, overrides)
+        _check_any_film(raw, scan.exclusions, len(scan.exclusions) + len(scan.films))
         outcome = match_outcomes(sheet, study, secret, scan.subjects_by_patient) if sheet else None
         store = Store.create(store_root, secret.key_id)
         count = _Counter(len(scan.films), progress).add
         settings = repr((limits, data_kind))
         task = ShardTask(raw, store_root, limits, settings, config.films_per_shard, scan.films, count)
         manifest, left = write_films(task, pool)
-        exclusions = [*scan.exclusions, *(_exclusion(scan, film) for film in left)]
+        exclusions = [*scan.exclusions, *_left_out(scan, left)]
         _check_counts(scan, manifest, exclusions)
         _check_any_film(raw, exclusions, len(manifest) + len(exclusions))
         if annotations:
@@ -205,9 +212,17 @@ def _by_reason(refused: Iterable[Refused | Exclusion]) -> dict[str, int]:
     return dict(sorted(Counter(one.reason for one in refused).items()))
 
 
-def _exclusion(scan: Scan, left: Left) -> Exclusion:
-    source, frame = scan.films[left.key]
-    return Exclusion(source.token, frame, left.reason, left.detail, "write")
+def _left_out(scan: Scan, left: Iterable[Left]) -> list[Exclusion]:
+    """Films that could not be written, a file that can't be read as its frame 0, and frames not asked for."""
+    exclusions, unread = [], set()
+    for film in left:
+        source, frame = scan.films[film.key]
+        if film.whole:
+            unread.add(source.token)
+        exclusions.append(
+            Exclusion(source.token, 0 if film.whole else frame, film.reason, film.detail, "write")
+        )
+    return exclusions + [one for one in scan.unselected if one.token not in unread]
 
 
 def _marked(manifest: pa.Table, scan: Scan, left: Iterable[Left]) -> dict[str, MarkedFilm]:

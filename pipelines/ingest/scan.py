@@ -6,12 +6,13 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.overrides import Override
 from pipelines.progress import Progress
 from storage.deidentify import device
 from storage.errors import InputError, Quarantined
@@ -34,6 +35,8 @@ class Source:
     order: int  # of its first frame among the subject's films, by time
     device: str
     data_kind: str
+    header: Header  # lives in memory alone
+    override: Override = field(default_factory=Override)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +68,7 @@ class Scan:
     keys_by_name: dict[str, str]  # path below raw= -> key of the first frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
+    unselected: Sequence[Exclusion] = ()  # frames of films, left out if their file can be read
 
 
 def list_files(folder: Path, key: str, skip: Collection[Path] = ()) -> list[str]:
@@ -181,6 +185,7 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
         order=0,
         device=device(identity.manufacturer, identity.model, secret),
         data_kind=result.header.data_kind,
+        header=result.header,
     )
 
 

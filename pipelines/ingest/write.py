@@ -26,12 +26,16 @@ from storage.errors import Quarantined
 from storage.plan import Film, Planned, plan_shards
 from storage.radiograph import Limits
 from storage.schemas import MANIFEST
-from storage.shards import Placed, ShardWriter, read_member
+from storage.shards import ShardWriter, read_member
 
 CODEC = "png"
 Films = Mapping[str, tuple[Source, int]]  # key -> its file and frame
 
-_PLACE = ("shard", "offset", "size", "crc32c")
+# Columns of a row that are no part of the film's JSON member.
+_PLACE = (
+    *("shard", "offset", "size", "crc32c"),
+    *("valid_offset", "valid_size", "valid_crc32c", "phash"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ class ShardTask:
 
     def plan(self, keys: Iterable[str]) -> list[Planned]:
         """The shards for these films."""
-        films = [Film(key, self.films[key][0].subject, self.settings) for key in keys]
+        sources = ((key, self.films[key][0]) for key in keys)
+        films = [
+            Film(key, source.subject, self.settings + source.override.content) for key, source in sources
+        ]
         return plan_shards(films, self.films_per_shard)
 
 
@@ -138,17 +145,17 @@ def _write(worker: GuardedWorker, task: ShardTask, planned: Planned) -> Record:
     left: list[Left] = []
     with ShardWriter(task.path(planned.shard)) as shard:
         for source, keys in _by_source(planned, task.films).items():
-            results = _decode(worker, task, source)
-            for key in keys if len(results) > 1 else source.keys[:1]:
-                frame = task.films[key][1]
-                result = results[frame]
+            try:
+                results = _decode(worker, task, source, keys)
+            except Quarantined as error:  # its number of frames is but a claim
+                left.append(Left(keys[0], "", error.reason, error.detail, whole=True))
+                results = []
+            for key, result in zip(keys, results, strict=False):
                 if isinstance(result, Refused):
                     left.append(Left(key, "", result.reason, result.detail))
                     continue
-                row = _row(key, source, frame, result)
-                placed = shard.add(f"{key}.image.{CODEC}", result.png)
-                shard.add(f"{key}.json", _sidecar(row))
-                rows.append(row | _placed(planned.shard, placed))
+                row = _row(key, source, task.films[key][1], result)
+                rows.append(row | _add(shard, row, result.png, result.valid_png))
             task.count(len(keys))
     if not rows:
         task.path(planned.shard).unlink()
@@ -165,16 +172,17 @@ def _by_source(planned: Planned, films: Films) -> dict[Source, list[str]]:
     return keys
 
 
-def _decode(worker: GuardedWorker, task: ShardTask, source: Source) -> list[Encoded | Refused]:
-    """One entry per frame, or a single one for a file that can't be read: its number of frames is but a claim."""
-    try:
-        return worker.call(encode_films, task.raw / source.name, source.sha256, len(source.keys), task.limits)
-    except Quarantined as error:
-        return [Refused(error.reason, error.detail)]
+def _decode(
+    worker: GuardedWorker, task: ShardTask, source: Source, keys: list[str]
+) -> list[Encoded | Refused]:
+    """One entry per key. Raises Quarantined for a file that can't be read."""
+    chosen = [task.films[key][1] for key in keys]
+    path, frames = task.raw / source.name, len(source.keys)
+    return worker.call(encode_films, path, source.sha256, frames, chosen, source.override, task.limits)
 
 
 def _row(key: str, source: Source, frame: int, film: Encoded) -> Row:
-    """The film's row in the manifest, but for its token and its place."""
+    """The film's row in the manifest, but for its token and its place, and its perceptual hash."""
     return {
         "key": key,
         "subject": source.subject,
@@ -190,11 +198,19 @@ def _row(key: str, source: Source, frame: int, film: Encoded) -> Row:
         "codec": CODEC,
         **asdict(film.meta),
         "data_kind": source.data_kind,
+        "phash": film.phash,
     }
 
 
-def _placed(shard: str, placed: Placed) -> Row:
-    return {"shard": shard, **asdict(placed)}
+def _add(shard: ShardWriter, row: Row, image: bytes, valid_png: bytes | None) -> Row:
+    """Write a film's members; where they lie."""
+    placed = shard.add(f"{row['key']}.image.{row['codec']}", image)
+    shard.add(f"{row['key']}.json", _sidecar(row))
+    places = {"shard": shard.path.name, **asdict(placed)}
+    if valid_png is not None:
+        valid = shard.add(f"{row['key']}.valid.png", valid_png)
+        places |= {f"valid_{name}": value for name, value in asdict(valid).items()}
+    return places
 
 
 def _sidecar(row: Row) -> bytes:
@@ -212,8 +228,11 @@ def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
     copied: list[Row] = []
     with ShardWriter(target) as shard:
         for row in rows:
-            png = read_member(source, row["offset"], row["size"], row["crc32c"])
-            placed = shard.add(f"{row['key']}.image.{CODEC}", png)
-            shard.add(f"{row['key']}.json", _sidecar(row))
-            copied.append(row | _placed(target.name, placed))
+            image = read_member(source, row["offset"], row["size"], row["crc32c"])
+            valid_png = (
+                read_member(source, row["valid_offset"], row["valid_size"], row["valid_crc32c"])
+                if "valid_offset" in row
+                else None
+            )
+            copied.append(row | _add(shard, row, image, valid_png))
     return copied
