@@ -143,9 +143,10 @@ def _check_kind(dataset: pydicom.Dataset, limits: Limits) -> None:
 def _check_object(sop_class: str, limits: Limits) -> None:
     """Refuse what claims a radiograph's modality and is none; a dot at the end stands for all classes below."""
     for known, (modality, what) in _OTHER_OBJECTS.items():
-        is_it = sop_class.startswith(known) if known.endswith(".") else sop_class == known
-        if is_it and modality not in limits.modalities:
-            raise Quarantined("wrong_modality", f"{what} ({modality} is not among ingest.modalities)")
+        if sop_class.startswith(known) if known.endswith(".") else sop_class == known:
+            if modality not in limits.modalities:
+                raise Quarantined("wrong_modality", f"{what} ({modality} is not among ingest.modalities)")
+            return
 
 
 def _check_size(dataset: pydicom.Dataset, limits: Limits) -> None:

@@ -1,6 +1,7 @@
 """Films that are the same to the eye: resized, windowed or compressed anew, within and across subjects.
 
-1. Candidates: perceptual hashes of 1024 bits that differ in at most 40. Unlike hands differ in 150 and more.
+1. Candidates: perceptual hashes of 1024 bits that differ in at most 100. Unlike hands and chests differ in 260
+   and more, copies resized or of another gamma in up to 100.
 2. Confirmed: both films at 128 x 128 correlate by 0.98 or more.
 3. In their order, each film that is near to an earlier one that stays is left out.
 
@@ -13,13 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from storage.radiograph import Pixels
 from storage.thumbnail import SIDE_PX, Gray, shrunk
 
-MOST_BITS = 40
+MOST_BITS = 100
 LEAST_CORRELATION = 0.98
 
 _BLOCK = 256  # films compared with all later ones at a time
@@ -33,8 +33,14 @@ class Look:
     key: str
     phash: bytes
     token: str  # of its file
+    frame: int
     exam: str
     modality: str
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """What orders the films: of several that are the same, the first stays."""
+        return self.token, self.frame, self.key
 
     def may_repeat(self, other: Look) -> bool:
         """Whether likeness would mean that one of both is superfluous."""
@@ -43,7 +49,7 @@ class Look:
 
 
 def near_duplicates(looks: Sequence[Look], correlation: Callable[[str, str], float]) -> dict[str, str]:
-    """Film to leave out -> the film that stays for it; the first in the order of `looks` stays."""
+    """Key of a film to leave out -> key of the film that stays for it, an earlier one in the order of `looks`."""
     same_as: dict[str, str] = {}
     for first, second in candidates([look.phash for look in looks]):
         one, other = looks[first], looks[second]
@@ -80,7 +86,7 @@ def small(pixels_HW: Pixels) -> Gray:
     return np.asarray(resized, np.float64)
 
 
-def correlate(one_HW: Gray, other_HW: NDArray[np.float64]) -> float:
+def correlate(one_HW: Gray, other_HW: Gray) -> float:
     """Pearson's correlation of two pictures; 0 where one is flat."""
     one, other = one_HW - one_HW.mean(), other_HW - other_HW.mean()
     scale = float(np.sqrt((one**2).sum() * (other**2).sum()))

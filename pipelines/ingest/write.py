@@ -2,7 +2,8 @@
 
 1. The films of a planned shard are decoded in a guarded child and written as a tar, then recorded. A shard
    that was recorded is not written again.
-2. The records tell which films have the same pixels; the first by token stays.
+2. The records tell which films have the same pixels, and which look so alike that their pixels are compared;
+   the first by token stays.
 3. A shard with films to drop is copied into one without them; the others stay as they are.
 """
 
@@ -19,14 +20,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.ingest.decode import Encoded, Refused, encode_films
+from pipelines.ingest.duplicates import find_duplicates
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.near import Look, small
 from pipelines.ingest.records import Left, Record, Row, load_record, save_record
 from pipelines.ingest.scan import Source
+from storage.codec import decode_png
 from storage.errors import Quarantined
 from storage.plan import Film, Planned, plan_shards
 from storage.radiograph import Limits
 from storage.schemas import MANIFEST
 from storage.shards import ShardWriter, read_member
+from storage.thumbnail import Gray
 
 CODEC = "png"
 Films = Mapping[str, tuple[Source, int]]  # key -> its file and frame
@@ -70,26 +75,25 @@ def write_films(task: ShardTask, pool: GuardedPool) -> tuple[pa.Table, list[Left
     """
     planned = task.plan(task.films)
 
-    def recorded(worker: GuardedWorker, plan: Planned) -> list[tuple[str, str]]:
+    def recorded(worker: GuardedWorker, plan: Planned) -> list[tuple[str, Look]]:
         record = load_record(task.store_root, plan.shard)
         if record is None or not record.lasts:
             record = _write(worker, task, plan)
         else:
             task.count(len(plan.keys))
-        return [(row["pixels_sha256"], row["key"]) for row in record.rows]
+        return [(row["pixels_sha256"], _look(row, task.films)) for row in record.rows]
 
     def settled(worker: GuardedWorker, plan: Planned) -> tuple[pa.Table, list[Left]]:
-        record = _settle(worker, again, plan, kept)
+        record = _settle(worker, again, plan, left_out)
         rows = [row | {"token": task.films[row["key"]][0].token} for row in record.rows]
         return pa.Table.from_pylist(rows, MANIFEST), record.left
 
-    first: dict[str, tuple[str, int, str]] = {}
-    for pixels_sha256, key in chain.from_iterable(pool.map(recorded, planned)):
-        source, frame = task.films[key]
-        place = (source.token, frame, key)
-        first[pixels_sha256] = min(place, first.get(pixels_sha256, place))
-    kept = {pixels_sha256: key for pixels_sha256, (_, _, key) in first.items()}
+    alike: dict[str, list[Look]] = defaultdict(list)
+    for pixels_sha256, look in chain.from_iterable(pool.map(recorded, planned)):
+        alike[pixels_sha256].append(look)
     again = replace(task, count=_ignore)  # a shard that has to be written again was counted before
+    left_out = find_duplicates(alike.values(), task.store_root, _Small(again, pool, planned))
+    del alike
     tables, left = [MANIFEST.empty_table()], []
     for table, left_of_shard in pool.map(settled, planned):
         tables.append(table)
@@ -112,21 +116,17 @@ def _ignore(films: int) -> None:
     pass
 
 
-def _settle(worker: GuardedWorker, task: ShardTask, planned: Planned, kept: Mapping[str, str]) -> Record:
+def _settle(worker: GuardedWorker, task: ShardTask, planned: Planned, left_out: Mapping[str, Left]) -> Record:
     """The record of the shard as the generation will name it: whole, and without duplicates.
 
-    kept: digest of the pixels -> key of the film that stays.
+    left_out: key of a duplicate -> why, and the film that stays.
     """
     record = load_record(task.store_root, planned.shard) or _write(worker, task, planned)
     whole = task.path(planned.shard)
-    rows = [row for row in record.rows if kept[row["pixels_sha256"]] == row["key"]]
+    rows = [row for row in record.rows if row["key"] not in left_out]
     if len(rows) == len(record.rows):
         return record if whole.exists() or not rows else _write(worker, task, planned)
-    left = record.left + [
-        Left(row["key"], "", "duplicate", "the same pixels", same_as=kept[row["pixels_sha256"]])
-        for row in record.rows
-        if kept[row["pixels_sha256"]] != row["key"]
-    ]
+    left = record.left + [left_out[row["key"]] for row in record.rows if row["key"] in left_out]
     if not rows:
         return Record([], left)
     [named] = task.plan(row["key"] for row in rows)
@@ -162,6 +162,28 @@ def _write(worker: GuardedWorker, task: ShardTask, planned: Planned) -> Record:
     record = Record(rows, left)
     save_record(task.store_root, planned.shard, record)
     return record
+
+
+class _Small:
+    """A film's small picture by its key, read from its shard, which is written again where it was superseded."""
+
+    def __init__(self, task: ShardTask, pool: GuardedPool, planned: Iterable[Planned]) -> None:
+        self._task, self._pool = task, pool
+        self._planned = {key: plan for plan in planned for key in plan.keys}
+
+    def __call__(self, key: str) -> Gray:
+        plan = self._planned[key]
+        if not self._task.path(plan.shard).exists():
+            list(self._pool.map(lambda worker, plan: _write(worker, self._task, plan), [plan]))
+        record = load_record(self._task.store_root, plan.shard) or Record([], [])
+        row = next(row for row in record.rows if row["key"] == key)
+        path = self._task.path(plan.shard)
+        return small(decode_png(read_member(path, row["offset"], row["size"], row["crc32c"])))
+
+
+def _look(row: Row, films: Films) -> Look:
+    source, frame = films[row["key"]]
+    return Look(row["key"], bytes.fromhex(row["phash"]), source.token, frame, row["exam"], row["modality"])
 
 
 def _by_source(planned: Planned, films: Films) -> dict[Source, list[str]]:

@@ -27,17 +27,21 @@ def test_real_hands_all_go_in(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_real_radiographs_of_one_patient_are_one_subject(real_data: Path, tmp_path: Path) -> None:
-    config = IngestConfig(max_megapixels=8)
+    config = IngestConfig(max_megapixels=8, modalities=["CR", "XA", "SC"])
     raw = tmp_path / "raw"
     raw.mkdir()
     for name in ("RG3_UNC", "RG3_RLE", "RG3_J2KI", "XA1_UNC", "XA1_J2KR"):
         shutil.copy(real_data / "dicom" / "radiographs" / f"{name}.dcm", raw)
     summary = ingest(raw, tmp_path / "store", config, StudyConfig())
-    assert (summary.films, summary.subjects, summary.excluded) == (3, 2, {"duplicate": 2})
+    assert (summary.films, summary.subjects, summary.excluded) == (
+        2,
+        2,
+        {"duplicate": 2, "near_duplicate": 1},
+    )
 
 
 def test_real_odd_files_end_in_one_bin_each(real_data: Path, tmp_path: Path) -> None:
-    config = IngestConfig(modalities=["CT", "MR", "US", "NM", "OT", "SEG"], subject_from="file")
+    config = IngestConfig(modalities=["SC", "CT", "MR", "US", "NM", "OT", "SEG"], subject_from="file")
     odd = real_data / "dicom" / "odd"
     run_summary = ingest(odd, tmp_path / "store", config, StudyConfig(), processes=2)
     store = Store.open(tmp_path / "store")

@@ -234,7 +234,7 @@ def test_each_bad_file_is_one_row(hospital: Any, tmp_path: Path) -> None:
     }
 
 
-def test_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
+def test_d21_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
     stack = hospital.film(2, 3, seed=3)
     shutil.copy(stack, stack.with_name("again.dcm"))
     (hospital.raw / "notes.txt").write_text("notes")
@@ -245,7 +245,7 @@ def test_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
     assert len(tokens) == len(set(tokens)) == sum(path.is_file() for path in hospital.raw.rglob("*"))
 
 
-def test_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp_path: Path) -> None:
+def test_d19_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp_path: Path) -> None:
     hospital.film(40, 0, seed=0)
     hospital.film(41, 0, seed=0)
     root = tmp_path / "store"
