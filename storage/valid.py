@@ -15,6 +15,7 @@ from pydicom.multival import MultiValue
 Valid = NDArray[np.bool_]
 
 _KINDS = ("Shutter", "Collimator")
+_LEAST_SHOWN = 0.25  # of the film
 KEYWORDS = [
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "ShutterShape", "CollimatorShape"),
     *(f"{kind}{edge}" for kind in _KINDS for edge in ("LeftVerticalEdge", "RightVerticalEdge")),
@@ -27,14 +28,14 @@ KEYWORDS = [
 def valid_pixels(dataset: pydicom.Dataset, stored_HW: NDArray[np.integer]) -> Valid | None:
     """HxW, false where a pixel shows nothing of the patient; None where all do.
 
-    stored_HW: stored values, before any lookup. A header that leaves no pixel is wrong, and is not believed.
-    Where an outline is damaged, it hides nothing.
+    stored_HW: stored values, before any lookup. An outline that leaves less than a quarter of the film is not
+    believed: some headers give collimator edges in millimetres. Nor is one that is damaged.
     """
     valid_HW = np.ones(stored_HW.shape, bool)
     for kind in _KINDS:
         for outline in _words(dataset, f"{kind}Shape"):
             shown_HW = _inside(dataset, kind, outline, stored_HW.shape)
-            if shown_HW is not None and (valid_HW & shown_HW).any():
+            if shown_HW is not None and (valid_HW & shown_HW).mean() >= _LEAST_SHOWN:
                 valid_HW &= shown_HW
     padding_HW = _padding(dataset, stored_HW)
     if padding_HW is not None and (valid_HW & ~padding_HW).any():

@@ -39,14 +39,14 @@ def test_d17_edges_count_from_one_and_are_inside(
 
 
 def test_d17_a_circle_and_a_polygon(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
-    circle = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [10, 20], "RadiusOfCircularShutter": 5}
+    circle = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [20, 20], "RadiusOfCircularShutter": 15}
     valid = valid_of(write_dicom(ramp, **circle))
     assert valid is not None
-    assert valid[9, 19] and valid[4, 19] and valid[9, 24]
-    assert not (valid[3, 19] or valid[9, 25] or valid[5, 15])
-    square = {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [2, 3, 2, 8, 9, 8, 9, 3]}
+    assert valid[19, 19] and valid[4, 19] and valid[19, 34]
+    assert not (valid[3, 19] or valid[19, 35] or valid[7, 7])
+    square = {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [2, 3, 2, 38, 29, 38, 29, 3]}
     expected = np.zeros((40, 50), bool)
-    expected[1:9, 2:8] = True
+    expected[1:29, 2:38] = True
     polygon = valid_of(write_dicom(ramp, **square))
     assert polygon is not None
     assert np.array_equal(polygon, expected)
@@ -62,7 +62,7 @@ def test_d17_several_outlines_hide_together(write_dicom: Any, ramp: NDArray[np.u
             ShutterLeftVerticalEdge=1,
             ShutterRightVerticalEdge=50,
             CenterOfCircularShutter=[20, 25],
-            RadiusOfCircularShutter=10,
+            RadiusOfCircularShutter=19,
         )
     )
     assert valid is not None
@@ -91,6 +91,13 @@ def test_d17_padding_is_a_range_of_stored_values(
         {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [500, 500], "RadiusOfCircularShutter": 5},
         {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [1, 1, 2]},
         {"ShutterShape": "BITMAP"},
+        {
+            "CollimatorShape": "RECTANGULAR",  # in millimetres from the centre
+            "CollimatorLeftVerticalEdge": -18,
+            "CollimatorRightVerticalEdge": 18,
+            "CollimatorUpperHorizontalEdge": 30,
+            "CollimatorLowerHorizontalEdge": 60,
+        },
     ],
 )
 def test_d17_an_outline_that_hides_nothing_or_everything_is_no_mask(

@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import re
 import shutil
+import tarfile
+import time
 from pathlib import Path
 
+import pytest
+
 from pipelines.config import StudyConfig
+from pipelines.ingest.decode import encode_films, inspect_file
+from pipelines.ingest.guard import GuardedWorker
+from pipelines.ingest.overrides import Override
 from pipelines.ingest.run import ingest
 from storage.config import IngestConfig
+from storage.errors import Quarantined
 from storage.manifest import Store
+from storage.radiograph import Limits
 
 
 def test_real_hands_all_go_in(real_data: Path, tmp_path: Path) -> None:
@@ -51,3 +60,41 @@ def test_real_odd_files_end_in_one_bin_each(real_data: Path, tmp_path: Path) -> 
         store.exclusions
     )
     assert not re.search("Error|Traceback", " ".join(store.exclusions["detail"]))
+
+
+@pytest.mark.slow
+def test_d21_every_real_odd_and_malformed_file_ends_in_one_bin(real_data: Path, tmp_path: Path) -> None:
+    """In one guarded child after the other of 1 GB and 20 s; nothing but Quarantined comes out."""
+    files = sorted(path for path in (real_data / "dicom").rglob("*") if path.is_file())
+    with tarfile.open(real_data / "dicom" / "malformed" / "fuzz.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    files += sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(files) > 600
+    modalities = ("SC", "CR", "DX", "RG", "RF", "XA", "CT", "MR", "US", "NM", "OT", "")
+    limits = Limits(modalities=modalities)
+    worker = GuardedWorker(memory_gb=1, timeout_s=20, imports=["pipelines.ingest.decode"])
+    bins: dict[str, int] = {}
+    slowest = 0.0
+    try:
+        for path in files:
+            begun = time.monotonic()
+            for outcome in _outcomes(worker, path, limits):
+                bins[outcome] = bins.get(outcome, 0) + 1
+            slowest = max(slowest, time.monotonic() - begun)
+    finally:
+        worker.close()
+    assert bins["film"] > 100
+    assert "timeout" not in bins
+    assert slowest < 20
+
+
+def _outcomes(worker: GuardedWorker, path: Path, limits: Limits) -> list[str]:
+    """The bin of each frame, or of the file as a whole."""
+    try:
+        found = worker.call(inspect_file, path, limits)
+        frames = found.header.frames
+        films = worker.call(encode_films, path, found.sha256, frames, range(frames), Override(), limits)
+    except Quarantined as error:
+        return [error.reason]
+    assert len(films) == frames
+    return [getattr(film, "reason", "film") for film in films]
