@@ -9,6 +9,8 @@ import re
 
 VIEWS = ("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL", "OBLIQUE")
 
+_LONGEST = 512  # a broken header holds megabytes of text, over which patterns take seconds
+
 # Word -> how headers write it, as patterns between non-letters.
 _PARTS = {
     "hand": r"hands?|haende|h\xe4nde|main|mano|manus|metacarp\w*|mittelhand",
@@ -82,5 +84,5 @@ def names_side(text: str) -> bool:
 
 
 def _named(patterns: dict[str, re.Pattern[str]], text: str) -> list[str]:
-    plain = re.sub(r"[\s_/\\^;()\[\]]+", " ", text.casefold())
+    plain = re.sub(r"[\s_/\\^;()\[\]]+", " ", text[:_LONGEST].casefold())
     return [word for word, pattern in patterns.items() if pattern.search(plain)]

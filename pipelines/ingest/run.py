@@ -52,12 +52,14 @@ class IngestSummary:
     excluded: dict[str, int]  # reason -> number of files, frames and patients
     shards: int
     generation: str
+    shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
 
     def __str__(self) -> str:
+        shared = f"; {self.shared_uids} SOP instance UIDs stand for several films" if self.shared_uids else ""
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
         return (
             f"{self.films} films of {self.subjects} subjects in {self.shards} shards; "
-            f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
+            f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}{shared}"
         )
 
 
@@ -127,7 +129,9 @@ def ingest(
     generation = _commit(store, manifest, mask_rows, exclusions)
     remove_superseded(task)
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
-    return IngestSummary(len(manifest), subjects, _by_reason(exclusions), shards, generation)
+    return IngestSummary(
+        len(manifest), subjects, _by_reason(exclusions), shards, generation, _shared_uids(scan, manifest)
+    )
 
 
 def _commit(store: Store, manifest: pa.Table, masks: list[Row], exclusions: list[Exclusion]) -> str:
@@ -210,6 +214,13 @@ def _check_any_film(raw: Path, refused: Sequence[Refused | Exclusion], total: in
 
 def _by_reason(refused: Iterable[Refused | Exclusion]) -> dict[str, int]:
     return dict(sorted(Counter(one.reason for one in refused).items()))
+
+
+def _shared_uids(scan: Scan, manifest: pa.Table) -> int:
+    """Number of SOP instance UIDs that more than one file with films in the manifest carries."""
+    sources = {scan.films[key][0] for key in manifest["key"].to_pylist()}
+    files = Counter(source.header.identity.instance for source in sources)
+    return sum(count > 1 for uid, count in files.items() if uid)
 
 
 def _left_out(scan: Scan, left: Iterable[Left]) -> list[Exclusion]:

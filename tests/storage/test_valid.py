@@ -66,7 +66,7 @@ def test_d17_several_outlines_hide_together(write_dicom: Any, ramp: NDArray[np.u
         )
     )
     assert valid is not None
-    assert valid[19, 24] and not valid[20, 24] and not valid[0, 24]
+    assert valid[19, 24] and not valid[20, 24] and not valid[0, 0]
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from storage.vocabulary import body_part, side, view
@@ -69,3 +71,10 @@ def test_d16_body_parts_are_few_closed_words(text: str, expected: str) -> None:
 )
 def test_d16_views_are_few_closed_words(text: str, expected: str) -> None:
     assert view(text) == expected
+
+
+def test_megabytes_of_text_take_no_time() -> None:
+    begun = time.monotonic()
+    for told in (side, view, body_part):
+        assert told("x " * 1_000_000 + "left hand PA") == ""
+    assert time.monotonic() - begun < 1
