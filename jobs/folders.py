@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from storage.manifest import Store
 
 WEIGHTS = "model.safetensors"
-_FILES = ("outcomes", "mapping")
+_FILES = ("outcomes", "mapping", "ingest.overrides")
 _HELD = {"raw": "films", "outcomes": "a table", "mapping": "a table", "annotations": "masks"}
 
 
@@ -64,7 +64,7 @@ def record_settings(job: str, out: Path, settings: Settings) -> None:
 
 
 def existing(path: str, key: str) -> Path:
-    """The folder, or for outcomes= and mapping= the file, that the user named.
+    """The folder, or for tables the file, that the user named.
 
     Raises:
         InputError: it is not there, or of the other kind.

@@ -24,7 +24,8 @@ QUARANTINED = 3
 
 
 def check(settings: Settings) -> None:
-    """Every path is there; the sheet has its columns."""
+    """Every path is there; the sheet has its columns, and so has the table of overrides."""
+    from pipelines.ingest.overrides import read_overrides
     from pipelines.outcomes.sheet import read_outcome_sheet
 
     if settings.mapping and not settings.outcomes:
@@ -33,6 +34,8 @@ def check(settings: Settings) -> None:
     if settings.outcomes is not None:
         mapping = Path(settings.mapping) if settings.mapping else None
         read_outcome_sheet(Path(settings.outcomes), settings.study, mapping)
+    if settings.ingest.overrides:
+        read_overrides(existing(settings.ingest.overrides, "ingest.overrides"))
 
 
 def main(settings: Settings) -> int:
@@ -55,6 +58,8 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
         for key in ("outcomes", "mapping", "annotations")
         if (path := getattr(settings, key)) is not None
     }
+    if settings.ingest.overrides:
+        named["ingest.overrides"] = existing(settings.ingest.overrides, "ingest.overrides")
 
     def action(folder: Path, progress: Progress) -> str:
         summary = _ingest(settings, store, progress, out=flow.out)

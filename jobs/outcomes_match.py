@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cluster.local import num_processes
 from jobs.config import Settings
 from jobs.folders import existing
@@ -19,7 +21,8 @@ def main(settings: Settings) -> int:
     raw, outcomes = existing(str(settings.raw), "raw"), existing(str(settings.outcomes), "outcomes")
     mapping = existing(settings.mapping, "mapping") if settings.mapping else None
     sheet = read_outcome_sheet(outcomes, settings.study, mapping)
-    skip = [path for path in (outcomes, mapping) if path]
+    overrides = Path(settings.ingest.overrides) if settings.ingest.overrides else None
+    skip = [path for path in (outcomes, mapping, overrides) if path]
     with shown("outcomes match") as progress:
         people = people_below(raw, settings.ingest, skip, num_processes(settings.cluster), progress)
     report = match_report(sheet, settings.study, people)

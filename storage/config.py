@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from storage.errors import ConfigError, check_at_least, check_one_of
+from storage.vocabulary import BODY_PARTS, VIEWS
 
 PROTOCOLS = ("folds",)
 CODECS = ("png", "htj2k")
@@ -33,7 +34,17 @@ class IngestConfig:
     key_file: str | None = None
     """The secret behind all pseudonyms, made at the first ingest; null is STORE.key beside the store."""
     modalities: list[str] = field(default_factory=lambda: ["CR", "DX", "RG", "RF", "XA"])
-    """DICOM modalities that are films; others are left out."""
+    """DICOM modalities that are films. Objects of the class SC, MG, PR, KO or SR are films only if that is named."""
+    body_parts: list[str] = field(default_factory=list)
+    """Keeps out films known to show another part of the body; empty lets all in."""
+    views: list[str] = field(default_factory=list)
+    """Keeps out films known to show another view, such as PA; empty lets all in."""
+    frames: str = "all"
+    """Of each file: all, first, or mid2, the two in the middle."""
+    twins: str = "presentation"
+    """Of an exposure sent FOR PRESENTATION and FOR PROCESSING: presentation, processing, or both stay."""
+    overrides: str | None = None
+    """A table with path (relative to raw=, or a glob) and polarity, laterality, view, frames or exclude."""
 
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)
@@ -45,6 +56,12 @@ class IngestConfig:
         check_at_least("ingest.memory_gb", self.memory_gb, 0.25)
         if not self.modalities:
             raise ConfigError("ingest.modalities must name at least one DICOM modality, but is empty.")
+        for part in self.body_parts:
+            check_one_of("ingest.body_parts", part, BODY_PARTS)
+        for view in self.views:
+            check_one_of("ingest.views", view, VIEWS)
+        check_one_of("ingest.frames", self.frames, ("all", "mid2", "first"))
+        check_one_of("ingest.twins", self.twins, ("presentation", "processing", "both"))
 
 
 def check_subject_from(rule: str) -> None:

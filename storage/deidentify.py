@@ -15,8 +15,17 @@ from storage.radiograph import NAN
 
 # DICOM keyword -> column of the manifest that is made of it; every other header stays behind.
 ALLOWED_HEADERS: dict[str, str] = {
+    "AcquisitionDeviceProcessingDescription": "laterality",
+    "AnatomicRegionSequence": "body_part",
     "BitsStored": "bits",
-    "BodyPartExamined": "laterality",
+    "BodyPartExamined": "body_part",
+    "CenterOfCircularCollimator": "valid_offset",
+    "CenterOfCircularShutter": "valid_offset",
+    "CollimatorLeftVerticalEdge": "valid_offset",
+    "CollimatorLowerHorizontalEdge": "valid_offset",
+    "CollimatorRightVerticalEdge": "valid_offset",
+    "CollimatorShape": "valid_offset",
+    "CollimatorUpperHorizontalEdge": "valid_offset",
     "Columns": "width",
     "EstimatedRadiographicMagnificationFactor": "spacing_mm",
     "Exposure": "mas",
@@ -27,6 +36,8 @@ ALLOWED_HEADERS: dict[str, str] = {
     "ImagerPixelSpacing": "spacing_mm",
     "KVP": "kvp",
     "Laterality": "laterality",
+    "LossyImageCompression": "lossy",
+    "LossyImageCompressionRatio": "lossy_ratio",
     "Manufacturer": "device",
     "ManufacturerModelName": "device",
     "Modality": "modality",
@@ -34,18 +45,32 @@ ALLOWED_HEADERS: dict[str, str] = {
     "PatientAge": "age_years",
     "PatientSex": "sex",
     "PhotometricInterpretation": "photometric",
+    "PixelIntensityRelationship": "intensity",
+    "PixelIntensityRelationshipSign": "intensity",
+    "PixelPaddingRangeLimit": "valid_offset",
+    "PixelPaddingValue": "valid_offset",
     "PixelSpacing": "spacing_mm",
     "PixelSpacingCalibrationType": "spacing_source",
     "PresentationIntentType": "presentation_intent",
     "PresentationLUTShape": "polarity_flag",
     "ProtocolName": "laterality",
+    "RadiusOfCircularCollimator": "valid_offset",
+    "RadiusOfCircularShutter": "valid_offset",
     "Rows": "height",
     "SeriesDescription": "laterality",
+    "ShutterLeftVerticalEdge": "valid_offset",
+    "ShutterLowerHorizontalEdge": "valid_offset",
+    "ShutterRightVerticalEdge": "valid_offset",
+    "ShutterShape": "valid_offset",
+    "ShutterUpperHorizontalEdge": "valid_offset",
+    "StudyDescription": "laterality",
+    "VerticesOfThePolygonalCollimator": "valid_offset",
+    "VerticesOfThePolygonalShutter": "valid_offset",
+    "ViewCodeSequence": "view",
     "ViewPosition": "view",
     "XRayTubeCurrent": "mas",
 }
 
-VIEWS = ("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL", "OBLIQUE")
 PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "RGB")
 INTENTS = ("FOR PRESENTATION", "FOR PROCESSING")
 SEXES = ("F", "M", "O")
@@ -69,8 +94,6 @@ _VENDORS = (
 )
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
 _YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
-_LEFT = re.compile(r"(?<![a-z])(left|lt|links|gauche|izquierda|sinistra)(?![a-z])")
-_RIGHT = re.compile(r"(?<![a-z])(right|rt|rechts|droite|derecha|destra)(?![a-z])")
 
 
 def word(value: object, allowed: Sequence[str]) -> str:
@@ -90,12 +113,6 @@ def age_from_text(text: object) -> float:
     """Years from a DICOM age string such as 045Y or 018M; NaN where it is none."""
     match = _AGE.fullmatch(str(text or "").strip().upper())
     return capped_age(int(match[1]) * _YEARS_PER_UNIT[match[2]]) if match else NAN
-
-
-def side_from_text(text: str) -> str:
-    """L or R where a description names exactly one side, else empty."""
-    left, right = _LEFT.search(text.casefold()), _RIGHT.search(text.casefold())
-    return ("L" if left else "R") if bool(left) != bool(right) else ""
 
 
 def device(manufacturer: str, model: str, secret: Secret) -> str:

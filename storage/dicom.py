@@ -17,7 +17,8 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 
-from storage import dicom_meta
+from storage import dicom_meta, valid
+from storage.dicom_anatomy import text
 from storage.errors import Quarantined
 from storage.jpeg import stripped
 from storage.radiograph import MIN_SIDE_PX, Header, Limits, Pixels, Radiograph
@@ -36,7 +37,18 @@ _SYNTAXES = {
 _PIXEL_KEYWORDS = [
     *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+    *valid.KEYWORDS,
 ]
+# Objects that are no exposures of this study, by their SOP class (PS3.4 B.5) -> the modality that admits them.
+_OTHER_OBJECTS = {
+    "1.2.840.10008.5.1.4.1.1.7": ("SC", "a secondary capture, which may show a name"),
+    "1.2.840.10008.5.1.4.1.1.7.": ("SC", "a secondary capture, which may show a name"),
+    "1.2.840.10008.5.1.4.1.1.11.": ("PR", "a presentation state, not an image"),
+    "1.2.840.10008.5.1.4.1.1.88.59": ("KO", "a key object selection, not an image"),
+    "1.2.840.10008.5.1.4.1.1.88.": ("SR", "a structured report, not an image"),
+    "1.2.840.10008.5.1.4.1.1.1.2": ("MG", "a mammogram"),
+    "1.2.840.10008.5.1.4.1.1.1.2.": ("MG", "a mammogram"),
+}
 _UINT16_MAX = 65535
 _HEAD_BYTES = 1 << 16
 
@@ -73,8 +85,12 @@ def read_dicom(path: Path, limits: Limits) -> list[Radiograph]:
             values_FHW = lowest + highest - values_FHW
         kept_bits = max(1, highest.bit_length())
         return [
-            Radiograph(_narrow(values_HW, kept_bits), kept_bits, meta, jpeg)
-            for values_HW, jpeg in zip(values_FHW, _jpegs(dataset, len(values_FHW)), strict=True)
+            Radiograph(
+                _narrow(values_HW, kept_bits), kept_bits, meta, valid.valid_pixels(dataset, stored_HW), jpeg
+            )
+            for values_HW, stored_HW, jpeg in zip(
+                values_FHW, stored_FHW, _jpegs(dataset, len(values_FHW)), strict=True
+            )
         ]
 
 
@@ -122,18 +138,28 @@ def _check_kind(dataset: pydicom.Dataset, limits: Limits) -> None:
         native = {(True, True): "1.2.840.10008.1.2", (False, True): "1.2.840.10008.1.2.1"}
         syntax = native.get((bool(implicit), bool(little)), "1.2.840.10008.1.2.2")
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
-    if dicom_meta.text(dataset, "Modality").upper() not in limits.modalities:
+    if text(dataset, "Modality").upper() not in limits.modalities:
         raise Quarantined("wrong_modality", "the modality is not among ingest.modalities")
+    _check_object(text(dataset, "SOPClassUID"), limits)
     if dataset.file_meta.TransferSyntaxUID not in _SYNTAXES:
         raise Quarantined("unsupported", "the transfer syntax is not supported")
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Quarantined("not_an_image", "a DICOM object without pixels")
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise Quarantined("unsupported", "a colour image")
-    if dicom_meta.text(dataset, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+    if text(dataset, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
         raise Quarantined("unsupported", "neither MONOCHROME1 nor MONOCHROME2")
     if int(dataset.BitsAllocated) not in (8, 16):
         raise Quarantined("unsupported", "neither 8 nor 16 bits per pixel")
+
+
+def _check_object(sop_class: str, limits: Limits) -> None:
+    """Refuse what claims a radiograph's modality and is none; a dot at the end stands for all classes below."""
+    for known, (modality, what) in _OTHER_OBJECTS.items():
+        if sop_class.startswith(known) if known.endswith(".") else sop_class == known:
+            if modality not in limits.modalities:
+                raise Quarantined("wrong_modality", f"{what} ({modality} is not among ingest.modalities)")
+            return
 
 
 def _check_size(dataset: pydicom.Dataset, limits: Limits) -> None:
@@ -148,10 +174,10 @@ def _polarity(dataset: pydicom.Dataset) -> tuple[bool, str]:
     """Whether to invert, and the flag.
 
     The LUT shape must go with the photometric interpretation (PS3.3 C.11.6), and the pair means one
-    inversion; where they disagree, the shape is more often wrong.
+    inversion; where they disagree, the shape is more often wrong, and `polarity.settled` asks the content.
     """
-    inverted = dicom_meta.text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-    shape = dicom_meta.text(dataset, "PresentationLUTShape")
+    inverted = text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    shape = text(dataset, "PresentationLUTShape")
     if shape == ("IDENTITY" if inverted else "INVERSE"):
         return inverted, "conflict"
     return inverted, "inverted" if inverted else ""

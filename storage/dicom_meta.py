@@ -6,8 +6,10 @@ import math
 from datetime import datetime
 
 import pydicom
+from pydicom.multival import MultiValue
 
-from storage import deidentify
+from storage import deidentify, dicom_anatomy
+from storage.dicom_anatomy import text
 from storage.radiograph import NAN, Header, Identity, RadiographMeta
 
 Dataset = pydicom.Dataset
@@ -18,13 +20,24 @@ KEYWORDS = [
     *("StudyDate", "AcquisitionDate", "ContentDate", "AcquisitionTime", "ContentTime"),
     *("SeriesNumber", "InstanceNumber"),
     *("SamplesPerPixel", "BitsAllocated", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
+    *("SOPClassUID", "SOPInstanceUID", "SourceImageSequence", "IrradiationEventUID", "AcquisitionDateTime"),
     "SharedFunctionalGroupsSequence",
 ]
 
 
 def header(dataset: Dataset) -> Header:
-    """Frames, kind and identity of a file."""
-    return Header(frames=num_frames(dataset), data_kind=_data_kind(dataset), identity=_identity(dataset))
+    """Frames, kind, identity and what a film is chosen by."""
+    return Header(
+        frames=num_frames(dataset),
+        data_kind=_data_kind(dataset),
+        height=int(dataset.Rows),
+        width=int(dataset.Columns),
+        laterality=dicom_anatomy.laterality(dataset)[0],
+        body_part=dicom_anatomy.body_part(dataset),
+        view=dicom_anatomy.view(dataset)[0],
+        presentation_intent=deidentify.word(dataset.get("PresentationIntentType"), deidentify.INTENTS),
+        identity=_identity(dataset),
+    )
 
 
 def num_frames(dataset: Dataset) -> int:
@@ -35,13 +48,16 @@ def num_frames(dataset: Dataset) -> int:
 def metadata(dataset: Dataset, polarity_flag: str) -> RadiographMeta:
     """The columns of the manifest that come from the header."""
     spacing_mm, spacing_source = _spacing(dataset)
-    side, side_source = _laterality(dataset)
+    side, side_source = dicom_anatomy.laterality(dataset)
+    view, view_source = dicom_anatomy.view(dataset)
     return RadiographMeta(
         spacing_mm=spacing_mm,
         spacing_source=spacing_source,
         laterality=side,
         laterality_source=side_source,
-        view=deidentify.word(dataset.get("ViewPosition"), deidentify.VIEWS),
+        view=view,
+        view_source=view_source,
+        body_part=dicom_anatomy.body_part(dataset),
         photometric=deidentify.word(dataset.get("PhotometricInterpretation"), deidentify.PHOTOMETRIC),
         polarity_flag=polarity_flag,
         modality=text(dataset, "Modality").upper(),
@@ -51,13 +67,10 @@ def metadata(dataset: Dataset, polarity_flag: str) -> RadiographMeta:
         kvp=_positive(dataset, "KVP"),
         mas=_mas(dataset),
         data_kind=_data_kind(dataset),
+        lossy=_lossy(dataset),
+        lossy_ratio=_lossy_ratio(dataset),
+        intensity=_intensity(dataset),
     )
-
-
-def text(dataset: Dataset, keyword: str) -> str:
-    """An element as text without spaces around; empty where it is absent."""
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
 
 
 def _identity(dataset: Dataset) -> Identity:
@@ -71,7 +84,21 @@ def _identity(dataset: Dataset) -> Identity:
         taken=(next(filter(None, days), ""), next(filter(None, times), ""), *numbers),
         manufacturer=text(dataset, "Manufacturer"),
         model=text(dataset, "ManufacturerModelName"),
+        instance=text(dataset, "SOPInstanceUID"),
+        made_from=tuple(
+            text(source, "ReferencedSOPInstanceUID") for source in dataset.get("SourceImageSequence") or []
+        ),
+        event=text(dataset, "IrradiationEventUID"),
+        acquired=_acquired(dataset),
     )
+
+
+def _acquired(dataset: Dataset) -> str:
+    """Day and time of the acquisition; empty unless both are known."""
+    if both := text(dataset, "AcquisitionDateTime"):
+        return both
+    day, time = text(dataset, "AcquisitionDate"), text(dataset, "AcquisitionTime")
+    return day + time if day and time else ""
 
 
 def _data_kind(dataset: Dataset) -> str:
@@ -116,18 +143,29 @@ def _spacing(dataset: Dataset) -> tuple[float, str]:
     return (patient_mm, "unspecified") if math.isfinite(patient_mm) else (NAN, "")
 
 
-def _laterality(dataset: Dataset) -> tuple[str, str]:
-    """Side and its source, the most specific first; descriptions last, since they are often wrong."""
-    for keyword, source in (("ImageLaterality", "image"), ("Laterality", "series")):
-        if side := deidentify.word(dataset.get(keyword), deidentify.SIDES):
-            return side, source
-    for group in dataset.get("SharedFunctionalGroupsSequence") or []:
-        for anatomy in group.get("FrameAnatomySequence") or []:
-            if side := deidentify.word(anatomy.get("FrameLaterality"), deidentify.SIDES):
-                return side, "frame"
-    described = ("SeriesDescription", "ProtocolName", "BodyPartExamined")
-    side = deidentify.side_from_text(" ".join(text(dataset, keyword) for keyword in described))
-    return side, "text" if side else ""
+def _lossy(dataset: Dataset) -> bool:
+    """Whether loss came with a compression, now or before (0028,2110); JPEG's first two processes always lose."""
+    always = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+    return text(dataset, "LossyImageCompression") == "01" or dataset.file_meta.TransferSyntaxUID in always
+
+
+def _lossy_ratio(dataset: Dataset) -> float:
+    """Of all compressions so far (0028,2112): they multiply. NaN where it is not known."""
+    ratios = dataset.get("LossyImageCompressionRatio")
+    try:
+        product = math.prod(
+            float(ratio) for ratio in (ratios if isinstance(ratios, MultiValue) else [ratios])
+        )
+    except (TypeError, ValueError):
+        return NAN
+    return product if math.isfinite(product) and product >= 1 else NAN
+
+
+def _intensity(dataset: Dataset) -> str:
+    """LIN, LOG or DISP, and whether more X-rays gave higher values: LOG-1 (PS3.3 C.8.11.3.1.2)."""
+    relation = deidentify.word(dataset.get("PixelIntensityRelationship"), ("LIN", "LOG", "DISP"))
+    sign = {"1": "+1", "-1": "-1"}.get(text(dataset, "PixelIntensityRelationshipSign"), "")
+    return relation + sign if relation else ""
 
 
 def _age_years(dataset: Dataset) -> float:

@@ -47,6 +47,7 @@ class Store:
         self._tables: dict[str, pd.DataFrame] = {}
         self._films: dict[str, _Film] = {}
         self._masks: dict[str, dict[str, tuple[_Place, float]]] = {}
+        self._valid: dict[str, _Place] = {}
 
     @classmethod
     def create(cls, root: Path, key_id: str) -> Store:
@@ -106,6 +107,26 @@ class Store:
             raise StorageError(f"Film {key} must have the shape {film.shape}, but has {pixels.shape}.")
         return pixels
 
+    def read_valid(self, key: str) -> NDArray[np.bool_] | None:
+        """HxW, false where a shutter, a collimator or padding hides the patient; None where nothing does."""
+        shape = self._film(key).shape
+        if not self._valid:
+            known = self.manifest[self.manifest["valid_offset"].notna()]
+            places = known[["shard", "valid_offset", "valid_size", "valid_crc32c"]]
+            rows = places.itertuples(index=False, name=None)
+            self._valid = {
+                name: _Place(shard, int(offset), int(size), int(crc32c))
+                for name, (shard, offset, size, crc32c) in zip(known["key"], rows, strict=True)
+            }
+        if key not in self._valid:
+            return None
+        valid: NDArray[np.bool_] = decode_png(self._read(self._valid[key])) > 0
+        if valid.shape != shape:
+            raise StorageError(
+                f"The valid pixels of film {key} must have the shape {shape}, not {valid.shape}."
+            )
+        return valid
+
     def read_masks(self, key: str) -> dict[str, NDArray[np.uint8]]:
         """Annotator -> label map HxW of class indices; empty for a film without masks."""
         shape = self._film(key).shape
@@ -133,7 +154,7 @@ class Store:
         """
         frames = {"manifest": manifest, "annotations": annotations, "exclusions": exclusions}
         self.generation = generations.write(self.root, self.generation, frames)
-        for cache in (self._tables, self._films, self._masks):
+        for cache in (self._tables, self._films, self._masks, self._valid):
             cache.clear()
         return self.generation
 

@@ -32,6 +32,10 @@ class Identity:
     taken: tuple[str, ...] = ()  # date, time, series and instance numbers; sorts a subject's films
     manufacturer: str = ""
     model: str = ""
+    instance: str = ""  # SOP instance UID
+    made_from: tuple[str, ...] = ()  # SOP instance UIDs of the images this one was made from
+    event: str = ""  # irradiation event UID
+    acquired: str = ""  # date and time of the acquisition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,12 @@ class Header:
 
     frames: int = 1
     data_kind: str = "real"  # real | phantom
+    height: int = 0
+    width: int = 0
+    laterality: str = ""
+    body_part: str = ""
+    view: str = ""
+    presentation_intent: str = ""
     identity: Identity = field(default_factory=Identity)
 
 
@@ -50,10 +60,12 @@ class RadiographMeta:
     spacing_mm: float = NAN  # distance of pixel centres
     spacing_source: str = ""  # calibrated | detector | magnified | unspecified
     laterality: str = ""  # L | R | B
-    laterality_source: str = ""  # image | series | frame | text
+    laterality_source: str = (
+        ""  # image | series | frame | text | study | content | override, the surest first
+    )
     view: str = ""  # PA, AP, LL ...
     photometric: str = ""  # as stored in the source
-    polarity_flag: str = ""  # inverted | conflict
+    polarity_flag: str = ""  # inverted | conflict | conflict_settled | unstated | inverted_content | override
     modality: str = ""
     age_years: float = NAN  # 90 stands for all older than 89
     sex: str = ""  # F | M | O
@@ -61,14 +73,23 @@ class RadiographMeta:
     kvp: float = NAN  # kV
     mas: float = NAN  # mAs
     data_kind: str = "real"
+    body_part: str = ""  # a word of storage.vocabulary.BODY_PARTS
+    view_source: str = ""  # header | text | override
+    lossy: bool = False  # compressed with loss at any time before
+    lossy_ratio: float = NAN  # of that compression
+    intensity: str = ""  # LIN, LOG or DISP of (0028,1040), and the sign of (0028,1041): +1, -1
 
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """One film or frame: pixels HxW, more attenuation brighter, in the lowest `bits` bits."""
+    """One film or frame: pixels HxW, more attenuation brighter, in the lowest `bits` bits.
+
+    valid: HxW, false where a shutter, a collimator or padding hides the patient; None where nothing does.
+    """
 
     pixels: Pixels
     bits: int
     meta: RadiographMeta
+    valid: NDArray[np.bool_] | None = None
     jpeg: bytes | None = None
     """The source's own JPEG, without metadata; a writer takes it only where it decodes to these pixels."""

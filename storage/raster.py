@@ -1,7 +1,8 @@
 """Radiographs from PNG, JPEG and TIFF files, 8 and 16 bit.
 
 Untrusted like DICOM: the size is checked on the header, before anything is decoded; every failure is
-Quarantined. A raster image does not say its polarity or spacing: it is taken as it is, without either.
+Quarantined. A raster image does not say its polarity or spacing: it is taken as it is, flagged `unstated`, and
+without the latter.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def read_raster_header(path: Path, limits: Limits) -> Header:
         notes = _notes(image)
         return Header(
             frames=_num_frames(image),
+            height=image.size[1],
+            width=image.size[0],
+            laterality=word(notes.get("laterality"), SIDES),
             data_kind=_data_kind(notes),
             identity=Identity(patient_id=notes.get("patient_id", "")),
         )
@@ -59,10 +63,12 @@ def read_raster(path: Path, limits: Limits) -> list[Radiograph]:
                 photometric=photometric,
                 laterality=side,
                 laterality_source="image" if side else "",
+                polarity_flag="unstated",
+                lossy=image.format == "JPEG",
                 data_kind=_data_kind(notes),
             )
             jpeg = stripped(path.read_bytes()) if image.format == "JPEG" else None
-            films.append(Radiograph(pixels, _bits(pixels), meta, jpeg))
+            films.append(Radiograph(pixels, _bits(pixels), meta, jpeg=jpeg))
         return films
 
 

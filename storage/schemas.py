@@ -14,7 +14,13 @@ EXCLUSION_REASONS = (
     "too_small",  # fewer pixels than any radiograph has
     "timeout",  # the guarded decoder ran out of time or memory
     "wrong_modality",
+    "wrong_body_part",  # a known part that is not among ingest.body_parts
+    "wrong_view",  # a known view that is not among ingest.views
+    "not_selected",  # a frame that ingest.frames or the overrides leave out
+    "excluded",  # by the overrides
+    "twin",  # of the same exposure, processed the other way
     "duplicate",  # the same pixels are already in the store
+    "near_duplicate",  # the same film, resized, windowed or compressed anew
     "blank",  # one gray value only
     "mask_mismatch",  # an annotation whose size or class indices do not fit its film
     "no_film",  # an annotation or an outcome without its film
@@ -66,6 +72,14 @@ MANIFEST = pa.schema(
         "offset": _I64,
         "size": _I64,
         "crc32c": _U32,
+        "body_part": _STR,
+        "view_source": _STR,
+        "lossy": _BOOL,
+        "lossy_ratio": _F32,
+        "intensity": _STR,
+        "valid_offset": _I64,  # the mask of valid pixels in the film's shard; null where all are valid
+        "valid_size": _I64,
+        "valid_crc32c": _U32,
     }
 )
 

@@ -15,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -129,3 +130,21 @@ def write_dicom(tmp_path: Path) -> WriteDicom:
 def ramp() -> NDArray[np.uint16]:
     """40 x 50 values from 0 to 1999."""
     return np.arange(2000, dtype=np.uint16).reshape(40, 50)
+
+
+@pytest.fixture
+def drawn_hand() -> NDArray[np.uint8]:
+    """A hand with its forearm leaving the film at the bottom, bones bright, air dark; nothing of a person."""
+    rng = np.random.default_rng(0)
+    picture = Image.new("L", (240, 300), 12)
+    draw = ImageDraw.Draw(picture)
+    draw.polygon([(92, 299), (148, 299), (142, 205), (98, 205)], fill=90)
+    draw.ellipse((75, 130, 165, 225), fill=100)
+    for finger in range(5):
+        x, top = 78 + 19 * finger, 45 + int(rng.integers(0, 25)) + 12 * abs(finger - 2)
+        draw.rounded_rectangle((x, top, x + 13, 175), 6, fill=110)
+        draw.line((x + 6, top + 6, x + 6, 190), fill=190, width=5)
+    draw.line((112, 200, 108, 299), fill=200, width=9)
+    draw.line((130, 200, 134, 299), fill=200, width=7)
+    noisy = np.asarray(picture) + rng.normal(0, 2, (300, 240))
+    return noisy.clip(0, 255).astype(np.uint8)

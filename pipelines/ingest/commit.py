@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipelines.ingest.plan import (
     subjects_by_patient,
 )
 from pipelines.ingest.records import Record, Row
-from pipelines.ingest.scan import Exclusion, list_files
+from pipelines.ingest.scan import Exclusion, Source, list_files
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import missing_shards, remove_superseded, settle
 from pipelines.outcomes.match import match_outcomes
@@ -48,6 +48,7 @@ class IngestSummary:
     on_limit: int  # subjects whose outcome hangs on < or <=
     rule: str
     advice: str = ""  # where many patients of the table have no film
+    shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
 
     def __str__(self) -> str:
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
@@ -56,6 +57,7 @@ class IngestSummary:
             f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
             + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
             + (f"; {self.advice}" if self.advice else "")
+            + (f"; {self.shared_uids} SOP instance UIDs stand for several films" if self.shared_uids else "")
         )
 
 
@@ -67,6 +69,7 @@ class _Films:
     exclusions: list[Exclusion]
     same_as: dict[str, str]  # key of a duplicate -> key of the film that stays
     days: dict[str, list[str]]  # subject -> days of its films in the manifest, YYYYMMDD or empty
+    uids: Counter[str]  # SOP instance UID that several files carry -> those with films in the manifest
 
 
 def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSummary:
@@ -96,7 +99,7 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     )
     remove_superseded(task)
     task.discard_work()
-    return _summary(task, store, films.manifest, generation, advice)
+    return _summary(task, store, films, generation, advice)
 
 
 def _write_outcomes(task: IngestTask, store: Store, secret: Secret, days: dict[str, list[str]]) -> str:
@@ -108,15 +111,15 @@ def _write_outcomes(task: IngestTask, store: Store, secret: Secret, days: dict[s
     return outcomes.advice
 
 
-def _summary(
-    task: IngestTask, store: Store, manifest: pa.Table, generation: str, advice: str
-) -> IngestSummary:
+def _summary(task: IngestTask, store: Store, films: _Films, generation: str, advice: str) -> IngestSummary:
+    manifest = films.manifest
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
     excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
     rule = parse_rule(task.study.outcome_rule)
     on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
+    shared_uids = sum(count > 1 for count in films.uids.values())
     return IngestSummary(
-        manifest.num_rows, subjects, excluded, shards, generation, on_limit, rule.text, advice
+        manifest.num_rows, subjects, excluded, shards, generation, on_limit, rule.text, advice, shared_uids
     )
 
 
@@ -132,21 +135,24 @@ def _check_written(task: IngestTask) -> None:
 
 def _films(task: IngestTask, pool: GuardedPool, num_files: int) -> _Films:
     """Every film of the plan, in the manifest or left out. Raises StorageError where one is in neither."""
-    films = _Films(MANIFEST.empty_table(), excluded(task), {}, {})
+    films = _Films(MANIFEST.empty_table(), excluded(task), {}, {}, Counter())
     files, lost = len(films.exclusions), 0
     tables = [films.manifest]
     for planned, record in settle(task, pool):
         files += len(planned.sources)
         lost += _lost(planned, record)
-        places = {key: (source, frame) for source in planned.sources for frame, key in enumerate(source.keys)}
+        places = {
+            key: (source, frame)
+            for source in planned.sources
+            for frame, key in zip(source.chosen, source.keys, strict=True)
+        }
         rows = [row | {"token": places[row["key"]][0].token} for row in record.rows]
         for row in rows:
             films.days.setdefault(row["subject"], []).append(places[row["key"]][0].day)
         tables.append(pa.Table.from_pylist(rows, MANIFEST))
-        films.exclusions += [
-            Exclusion(places[left.key][0].token, places[left.key][1], left.reason, left.detail, "write")
-            for left in record.left
-        ]
+        written = {source.token: source.shared_uid for source, _ in (places[row["key"]] for row in rows)}
+        films.uids.update(filter(None, written.values()))
+        films.exclusions += _left_out(planned, record, places)
         films.same_as |= {left.key: left.same_as for left in record.left if left.same_as}
     lost += abs(num_files - files)
     if lost:
@@ -158,10 +164,26 @@ def _films(task: IngestTask, pool: GuardedPool, num_files: int) -> _Films:
     return films
 
 
+def _left_out(
+    planned: ShardPlan, record: Record, places: Mapping[str, tuple[Source, int]]
+) -> Iterator[Exclusion]:
+    """Films that could not be written, a file that can't be read as its frame 0, and frames not asked for."""
+    unread = set()
+    for left in record.left:
+        source, frame = places[left.key]
+        if left.whole:
+            unread.add(source.token)
+        yield Exclusion(source.token, 0 if left.whole else frame, left.reason, left.detail, "write")
+    for source in planned.sources:
+        if source.token not in unread:  # whether its frames exist is only known once a file is read
+            for frame in sorted({*range(source.frames)} - {*source.chosen}):
+                yield Exclusion(source.token, frame, "not_selected", "", "scan")
+
+
 def _lost(planned: ShardPlan, record: Record) -> int:
     """How many files' films are not in the record, each exactly once; a file left out whole is its frame 0."""
     found = Counter([row["key"] for row in record.rows] + [left.key for left in record.left])
-    whole_files_left = {left.key for left in record.left}
+    whole_files_left = {left.key for left in record.left if left.whole}
     lost = 0
     for source in planned.sources:
         counts = [found.pop(key, 0) for key in source.keys]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.ingest.amend import amended
+from pipelines.ingest.fingerprint import fingerprint
+from pipelines.ingest.overrides import Override
 from storage.codec import decode, encode, encode_png
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
 from storage.errors import Quarantined, StorageError
@@ -39,6 +43,8 @@ class Encoded:
     width: int
     bits: int
     meta: RadiographMeta
+    valid_png: bytes | None  # the mask of valid pixels, 255; None where all are
+    phash: str  # 1024 bits, for near duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +80,26 @@ def digest_file(path: Path, limits: Limits) -> str:
     return _sha256(path)
 
 
-def encode_films(path: Path, sha256: str, frames: int, limits: Limits, codec: str) -> list[Encoded | Refused]:
-    """Decode a file that `inspect_file` let through and encode it, one entry per frame. Raises Quarantined."""
+def encode_films(
+    path: Path,
+    sha256: str,
+    frames: int,
+    chosen: Sequence[int],
+    override: Override,
+    limits: Limits,
+    codec: str,
+) -> list[Encoded | Refused]:
+    """Decode a file that `inspect_file` let through and encode it, one entry per chosen frame.
+
+    frames: how many its header claims. Raises Quarantined.
+    """
     head = _head(path, limits)
     if _sha256(path) != sha256:
         raise Quarantined("vanished", "the file changed while it was read")
     films = read_dicom(path, limits) if looks_like_dicom(head) else read_raster(path, limits)
     if len(films) != frames:
         raise Quarantined("unreadable", "the number of frames differs from the header's")
-    return [_encoded(film, codec) for film in films]
+    return [_encoded(amended(films[frame], override), codec) for frame in chosen]
 
 
 def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:
@@ -108,7 +125,9 @@ def _encoded(film: Radiograph, codec: str) -> Encoded | Refused:
     digest = hashlib.sha256(described + pixels_HW.tobytes()).hexdigest()
     jpeg = _own_jpeg(film)
     data, codec = (jpeg, "jpeg") if jpeg is not None else (encode(pixels_HW, codec), codec)
-    return Encoded(data, codec, digest, height, width, film.bits, film.meta)
+    valid_png = None if film.valid is None else encode_png(film.valid.astype(np.uint8) * np.uint8(255))
+    phash = fingerprint(pixels_HW)
+    return Encoded(data, codec, digest, height, width, film.bits, film.meta, valid_png, phash)
 
 
 def _own_jpeg(film: Radiograph) -> bytes | None:

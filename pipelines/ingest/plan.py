@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.ingest.decode import Refused
+from pipelines.ingest.overrides import Override, read_overrides
 from pipelines.ingest.scan import Exclusion, Scan, Source, identify, missing_scans, scanned
+from pipelines.ingest.select import select
 from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.outcomes.match import check_any_match
 from pipelines.outcomes.sheet import read_outcome_sheet
@@ -28,7 +31,7 @@ class Plan:
     """What there is below raw=."""
 
     files: int  # films or not
-    films: int
+    films: int  # frames that are asked for
     phantoms: bool  # none but phantoms: their key is public
 
 
@@ -56,6 +59,9 @@ def plan(task: IngestTask, width: int) -> Plan:
     phantoms = _only_phantoms(task, width)
     secret = task.secret(phantoms=phantoms)
     scan = identify(scanned(task, width), secret, task.config.subject_from)
+    scan = select(scan, task.config, read_overrides(task.overrides))
+    refused = Counter(one.reason for one in scan.exclusions)
+    check_any_film(task.raw, refused, len(scan.sources) + len(scan.exclusions))
     if task.outcomes:
         check_any_match(read_outcome_sheet(task.outcomes, task.study, task.mapping), scan.subjects_by_patient)
     Store.create(task.store_root, secret.key_id)
@@ -82,8 +88,12 @@ def planned_shards(task: IngestTask, index: int = 0, width: int = 1) -> Iterator
     """The shards of one part of the plan, one in memory at a time."""
     for number, (shard, sources) in enumerate(read_lines(task.work / "plan.jsonl")):
         if number % width == index:
-            files = (Source(**source | {"keys": tuple(source["keys"])}) for source in sources)
-            yield ShardPlan(shard, tuple(files))
+            yield ShardPlan(shard, tuple(map(_source, sources)))
+
+
+def shard_film(task: IngestTask, source: Source, key: str) -> Film:
+    """A film as the name of its shard stands for it: with all that its bytes depend on."""
+    return Film(key, source.subject, task.settings + source.override.content)
 
 
 def excluded(task: IngestTask) -> list[Exclusion]:
@@ -137,6 +147,12 @@ def _only_phantoms(task: IngestTask, width: int) -> bool:
 
 def _lines(task: IngestTask, scan: Scan) -> Iterator[tuple[str, list[dict[str, object]]]]:
     of_film = {source.keys[0]: source for source in scan.sources}
-    films = [Film(key, source.subject, task.settings) for source in scan.sources for key in source.keys]
+    films = [shard_film(task, source, key) for source in scan.sources for key in source.keys]
     for planned in plan_shards(films, task.config.films_per_shard):
         yield planned.shard, [asdict(of_film[key]) for key in planned.keys if key in of_film]
+
+
+def _source(fields: dict[str, Any]) -> Source:
+    """Back from JSON."""
+    rebuilt = {name: tuple(fields[name]) for name in ("chosen", "keys")}
+    return Source(**fields | rebuilt | {"override": Override(**fields["override"])})

@@ -26,6 +26,7 @@ class Left:
     reason: str
     detail: str
     same_as: str = ""  # of a duplicate: key of the film that stays
+    whole: bool = False  # its file, of which it is the first planned frame, can't be read at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Raw files into a store, in four steps that keep their state on disk: scan, plan, write, commit.
 
 1. scan_part: the files below raw= are hashed and looked at, each by one of `width` parts.
-2. plan: who and when come from headers, tables and paths; whole subjects to shards, by content alone.
+2. plan: who, when and which films come from headers, tables and paths; whole subjects to shards, by content alone.
 3. write_part: one idempotent task per shard, part i takes plan[i::width]; a killed run leaves whole shards,
    which the next one takes over.
 4. commit: every file and frame is in the manifest or the exclusions, counted against the plan; one rename
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.commit import IngestSummary, commit
+from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import plan
 from pipelines.ingest.scan import list_files, scan_part
 from pipelines.ingest.task import IngestTask
@@ -83,6 +84,7 @@ def ingest(
 def check_inputs(task: IngestTask) -> None:
     """Raise InputError where what the user named can't be used, before any film is read."""
     check_format(task.store_root)
+    read_overrides(task.overrides)
     if task.outcomes:
         read_outcome_sheet(task.outcomes, task.study, task.mapping)
     if task.annotations:

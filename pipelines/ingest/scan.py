@@ -6,7 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +14,7 @@ from zlib import crc32
 
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.overrides import Override, read_overrides
 from pipelines.ingest.task import IngestTask, make_work, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
@@ -31,13 +32,17 @@ class Source:
     name: str
     token: str
     sha256: str
-    keys: tuple[str, ...]  # of its frames
+    frames: int  # as its header claims
+    chosen: tuple[int, ...]  # those that are films of the store
+    keys: tuple[str, ...]  # of the chosen frames
     subject: str
     exam: str
     order: int  # of its first frame among the subject's films, by time
     day: str  # on which it was taken, YYYYMMDD or empty; never enters the store
     device: str
     data_kind: str
+    override: Override = field(default_factory=Override)
+    shared_uid: str = ""  # its SOP instance UID where other files carry it too; never enters the store
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +70,7 @@ class Scan:
     """All files below raw=, each among the sources or the exclusions."""
 
     sources: list[Source]
+    headers: dict[str, Header]  # of the sources, by token
     keys_by_name: dict[str, str]  # path below raw= -> key of the first frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
@@ -99,6 +105,7 @@ def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progr
     """
     limits = task.limits
     listed = list_files(task.raw, "raw", task.no_films)
+    read_overrides(task.overrides).check(listed)
     names = [name for name in listed if crc32(os.fsencode(name)) % width == index]
     del listed
 
@@ -137,7 +144,7 @@ def _inspected(fields: dict[str, Any], data_kind: str | None) -> Inspected:
     """Back from JSON; data_kind: what the caller says that the file is."""
     header = fields["header"]
     identity = header["identity"]
-    identity = Identity(**identity | {"taken": tuple(identity["taken"])})
+    identity = Identity(**identity | {name: tuple(identity[name]) for name in ("taken", "made_from")})
     kind = data_kind or header["data_kind"]
     return Inspected(fields["sha256"], Header(**header | {"identity": identity, "data_kind": kind}))
 
@@ -147,9 +154,9 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
 
     Of files with the same bytes the first by token is kept, in whatever order they come.
     """
-    scan = Scan([], {}, [], defaultdict(set))
+    scan = Scan([], {}, {}, [], defaultdict(set))
     sources: dict[str, Source] = {}
-    taken: dict[str, tuple[str, ...]] = {}
+    headers: dict[str, Header] = {}
     readable = nameless = 0
     for name, result in found:
         token = secret.token(name)
@@ -168,9 +175,10 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
             source, later = sorted((source, twin), key=lambda one: one.token)
             scan.exclusions.append(Exclusion(later.token, 0, "duplicate", "the same file", "scan"))
         sources[result.sha256] = source
-        taken[result.sha256] = result.header.identity.taken
+        headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
-    scan.sources.extend(_in_order(sources.values(), taken))
+    scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
+    scan.sources.extend(_in_order(sources.values(), scan.headers))
     return scan
 
 
@@ -228,6 +236,8 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
         name=name,
         token=token,
         sha256=result.sha256,
+        frames=result.header.frames,
+        chosen=tuple(range(result.header.frames)),
         keys=tuple(secret.film_key(result.sha256, frame) for frame in range(result.header.frames)),
         subject=subject,
         exam=secret.exam(subject, identity.study),
@@ -242,13 +252,13 @@ def _day(header: Header) -> str:
     return next(iter(header.identity.taken), "")
 
 
-def _in_order(sources: Iterable[Source], taken: Mapping[str, tuple[str, ...]]) -> Iterator[Source]:
+def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> Iterator[Source]:
     """The sources with their place in time among the subject's films; times themselves stay behind."""
 
     def when(source: Source) -> tuple[str, tuple[str, ...], str]:
-        return source.subject, taken[source.sha256], source.keys[0]
+        return source.subject, headers[source.token].identity.taken, source.keys[0]
 
     next_order: dict[str, int] = defaultdict(int)
     for source in sorted(sources, key=when):
         yield replace(source, order=next_order[source.subject])
-        next_order[source.subject] += len(source.keys)
+        next_order[source.subject] += source.frames

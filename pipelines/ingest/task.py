@@ -7,7 +7,7 @@ that its owner alone may open, and goes away when the ingest is committed.
     work/scan-00003-of-00008.jsonl   [name, what it is], a line per file that this part looked at
     work/plan.jsonl                  a line per shard: its name and the files whose films it takes
     work/plan.json                   how many files and films, and whether the films are phantoms
-    work/excluded.jsonl              a line per file without a film of its own
+    work/excluded.jsonl              a line per file that stays out as a whole
     work/names.jsonl                 [name, key of its first film]; of equal files the same
     work/patients.jsonl              [normalised patient id, pseudonyms], one per issuer
 """
@@ -31,6 +31,7 @@ from storage.identity import Secret
 from storage.radiograph import Limits
 
 _DECODERS = ("pipelines.ingest.decode",)
+_WRITTEN = 2  # grows when the same film comes to be written otherwise: shards and records are then made anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,14 @@ class IngestTask:
         return limits_of(self.config)
 
     @property
+    def overrides(self) -> Path | None:
+        """The table of what a person says of some films."""
+        return Path(self.config.overrides) if self.config.overrides else None
+
+    @property
     def settings(self) -> str:
         """What decides over the films' bytes beside the films, for the names of the shards."""
-        return repr((self.limits, self.data_kind, self.config.codec))
+        return repr((_WRITTEN, self.limits, self.data_kind, self.config.codec))
 
     @property
     def key_path(self) -> Path:
@@ -75,7 +81,8 @@ class IngestTask:
     @property
     def no_films(self) -> list[Path]:
         """Files and folders that are no input though they may lie below raw."""
-        ours = (self.store_root, self.outcomes, self.mapping, self.annotations, self.key_path, self.work)
+        tables = (self.outcomes, self.mapping, self.overrides)
+        ours = (self.store_root, *tables, self.annotations, self.key_path, self.work)
         return [path for path in (*ours, *self.skip) if path]
 
     def shard_path(self, shard: str) -> Path:

@@ -2,7 +2,8 @@
 
 1. The films of a planned shard are decoded in a guarded child and written as a tar, then recorded. A shard
    that was recorded is not written again.
-2. The records tell which films have the same pixels; the first by token stays.
+2. The records tell which films have the same pixels, and which look so alike that their pixels are compared;
+   the first by token stays.
 3. A shard with films to drop is copied into one without them; the others stay as they are.
 """
 
@@ -10,24 +11,33 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from pipelines.ingest.decode import Encoded, Refused, encode_films
+from pipelines.ingest.duplicates import find_duplicates
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.meter import Meter
-from pipelines.ingest.plan import ShardPlan, planned_shards
+from pipelines.ingest.near import Look, small
+from pipelines.ingest.plan import ShardPlan, planned_shards, shard_film
 from pipelines.ingest.records import Left, Record, Row, is_recorded, load_record, save_record
 from pipelines.ingest.scan import Source
 from pipelines.ingest.task import IngestTask
 from pipelines.progress import Progress
-from storage.codec import SUFFIXES
-from storage.errors import Quarantined
-from storage.plan import Film, plan_shards
-from storage.shards import Placed, ShardWriter, read_member
+from storage.codec import SUFFIXES, decode
+from storage.errors import Quarantined, StorageError
+from storage.plan import plan_shards
+from storage.shards import ShardWriter, read_member
+from storage.thumbnail import Gray
 
-_PLACE = ("shard", "offset", "size", "crc32c")
+# Columns of a row that are no part of the film's JSON member.
+_PLACE = (
+    *("shard", "offset", "size", "crc32c"),
+    *("valid_offset", "valid_size", "valid_crc32c", "phash"),
+)
 
 
 def write_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progress: Progress) -> None:
@@ -57,12 +67,12 @@ def missing_shards(task: IngestTask) -> list[int]:
 def settle(task: IngestTask, pool: GuardedPool) -> Iterator[tuple[ShardPlan, Record]]:
     """Each planned shard with its record as the generation will name it, without duplicates.
 
-    Between the shards only digests of pixels stay in memory.
+    Between the shards only what is left out stays in memory.
     """
-    kept = _kept(task)
+    left_out = _duplicates(task, pool)
 
     def settled(worker: GuardedWorker, planned: ShardPlan) -> tuple[ShardPlan, Record]:
-        return planned, _settle(worker, task, planned, kept)
+        return planned, _settle(worker, task, planned, left_out)
 
     return pool.map(settled, planned_shards(task))
 
@@ -86,40 +96,65 @@ def _records(task: IngestTask) -> Iterator[tuple[ShardPlan, Record]]:
             yield planned, record
 
 
-def _kept(task: IngestTask) -> dict[str, str]:
-    """Digest of pixels that several films share -> key of the film that stays, the first by token."""
+def _duplicates(task: IngestTask, pool: GuardedPool) -> dict[str, Left]:
+    """Key -> why a film of the records is left out for another one.
+
+    In memory are a hash of 128 bytes per film, its key and token, and in the first pass digests of pixels.
+    """
     seen: set[bytes] = set()
     shared: set[bytes] = set()
     for _, record in _records(task):
         for row in record.rows:
             digest = bytes.fromhex(row["pixels_sha256"])
             (shared if digest in seen else seen).add(digest)
-    first: dict[str, tuple[str, int, str]] = {}
-    for planned, record in _records(task) if shared else ():
+    del seen
+    alone: list[Look] = []
+    alike: dict[bytes, list[Look]] = {digest: [] for digest in shared}
+    for planned, record in _records(task):
         tokens = {key: source.token for source in planned.sources for key in source.keys}
         for row in record.rows:
-            pixels_sha256 = row["pixels_sha256"]
-            if bytes.fromhex(pixels_sha256) in shared:
-                place = (tokens[row["key"]], row["frame"], row["key"])
-                first[pixels_sha256] = min(place, first.get(pixels_sha256, place))
-    return {pixels_sha256: key for pixels_sha256, (_, _, key) in first.items()}
+            look = _look(row, tokens[row["key"]], planned.shard)
+            alike.get(bytes.fromhex(row["pixels_sha256"]), alone).append(look)
+    return find_duplicates(alone, alike.values(), task.store_root, partial(_small, task, pool))
 
 
-def _settle(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, kept: Mapping[str, str]) -> Record:
-    """The record of the shard as the generation will name it: whole, and without duplicates."""
+def _look(row: Row, token: str, shard: str) -> Look:
+    exam, modality = sys.intern(row["exam"]), sys.intern(row["modality"])
+    return Look(row["key"], bytes.fromhex(row["phash"]), token, row["frame"], exam, modality, shard)
+
+
+def _small(task: IngestTask, pool: GuardedPool, look: Look) -> Gray:
+    """The film at 128 x 128, from its planned shard, which is written again where it was superseded."""
+    path = task.shard_path(look.shard)
+    if not path.exists():
+        planned = (planned for planned in planned_shards(task) if planned.shard == look.shard)
+        list(pool.map(lambda worker, planned: _write(worker, task, planned), planned))
+    record = load_record(task.store_root, look.shard) or Record([], [])
+    row = next((row for row in record.rows if row["key"] == look.key), None)
+    if row is None:
+        raise StorageError("A film below raw= changed while it was ingested; run ingest again.")
+    return small(decode(read_member(path, row["offset"], row["size"], row["crc32c"]), row["codec"]))
+
+
+def _settle(
+    worker: GuardedWorker, task: IngestTask, planned: ShardPlan, left_out: Mapping[str, Left]
+) -> Record:
+    """The record of the shard as the generation will name it: whole, and without duplicates.
+
+    left_out: key of a duplicate -> why, and the film that stays.
+    """
     record = load_record(task.store_root, planned.shard) or _write(worker, task, planned)
     whole = task.shard_path(planned.shard)
-    rows = [row for row in record.rows if kept.get(row["pixels_sha256"], row["key"]) == row["key"]]
+    rows = [row for row in record.rows if row["key"] not in left_out]
     if len(rows) == len(record.rows):
         return record if whole.exists() or not rows else _write(worker, task, planned)
-    left = record.left + [
-        Left(row["key"], "", "duplicate", "the same pixels", same_as=kept[row["pixels_sha256"]])
-        for row in record.rows
-        if kept.get(row["pixels_sha256"], row["key"]) != row["key"]
-    ]
+    left = record.left + [left_out[row["key"]] for row in record.rows if row["key"] in left_out]
     if not rows:
         return Record([], left)
-    films = [Film(row["key"], row["subject"], task.settings) for row in rows]
+    staying = {row["key"] for row in rows}
+    films = [
+        shard_film(task, source, key) for source in planned.sources for key in source.keys if key in staying
+    ]
     [named] = plan_shards(films, max(len(films), task.config.films_per_shard))
     shard = f"radiographs-{planned.shard.split('-')[1]}-{named.shard.split('-')[2]}"
     settled = load_record(task.store_root, shard)
@@ -137,17 +172,19 @@ def _write(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, meter: M
     left: list[Left] = []
     with ShardWriter(task.shard_path(planned.shard)) as shard:
         for source in planned.sources:
-            results = _decode(worker, task, source)
-            for frame, (key, result) in enumerate(zip(source.keys, results, strict=False)):
+            try:
+                results = _decode(worker, task, source)
+            except Quarantined as error:  # its number of frames is but a claim
+                left.append(Left(source.keys[0], "", error.reason, error.detail, whole=True))
+                results = []
+            refused = sum(isinstance(result, Refused) for result in results) if results else 1
+            for frame, key, result in zip(source.chosen, source.keys, results, strict=False):
                 if isinstance(result, Refused):
                     left.append(Left(key, "", result.reason, result.detail))
                     continue
                 row = _row(key, source, frame, result)
-                placed = shard.add(_member(row), result.data)
-                shard.add(f"{key}.json", _sidecar(row))
-                rows.append(row | _placed(planned.shard, placed))
+                rows.append(row | _add(shard, row, result.data, result.valid_png))
             if meter:
-                refused = sum(isinstance(result, Refused) for result in results)
                 meter.add(len(source.keys), task.raw / source.name, refused)
     if not rows:
         task.shard_path(planned.shard).unlink()
@@ -155,22 +192,21 @@ def _write(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, meter: M
 
 
 def _decode(worker: GuardedWorker, task: IngestTask, source: Source) -> list[Encoded | Refused]:
-    """One entry per frame, or a single one for a file that can't be read: its number of frames is but a claim."""
-    try:
-        return worker.call(
-            encode_films,
-            task.raw / source.name,
-            source.sha256,
-            len(source.keys),
-            task.limits,
-            task.config.codec,
-        )
-    except Quarantined as error:
-        return [Refused(error.reason, error.detail)]
+    """One entry per chosen frame. Raises Quarantined for a file that can't be read."""
+    return worker.call(
+        encode_films,
+        task.raw / source.name,
+        source.sha256,
+        source.frames,
+        source.chosen,
+        source.override,
+        task.limits,
+        task.config.codec,
+    )
 
 
 def _row(key: str, source: Source, frame: int, film: Encoded) -> Row:
-    """The film's row in the manifest, but for its token and its place."""
+    """The film's row in the manifest, but for its token and its place, and its perceptual hash."""
     return {
         "key": key,
         "subject": source.subject,
@@ -186,6 +222,7 @@ def _row(key: str, source: Source, frame: int, film: Encoded) -> Row:
         "codec": film.codec,
         **asdict(film.meta),
         "data_kind": source.data_kind,
+        "phash": film.phash,
     }
 
 
@@ -194,8 +231,15 @@ def _member(row: Row) -> str:
     return f"{row['key']}.image.{SUFFIXES[row['codec']]}"
 
 
-def _placed(shard: str, placed: Placed) -> Row:
-    return {"shard": shard, **asdict(placed)}
+def _add(shard: ShardWriter, row: Row, data: bytes, valid_png: bytes | None) -> Row:
+    """Write a film's members; where they lie."""
+    placed = shard.add(_member(row), data)
+    shard.add(f"{row['key']}.json", _sidecar(row))
+    places = {"shard": shard.path.name, **asdict(placed)}
+    if valid_png is not None:
+        valid = shard.add(f"{row['key']}.valid.png", valid_png)
+        places |= {f"valid_{name}": value for name, value in asdict(valid).items()}
+    return places
 
 
 def _sidecar(row: Row) -> bytes:
@@ -214,7 +258,10 @@ def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
     with ShardWriter(target) as shard:
         for row in rows:
             data = read_member(source, row["offset"], row["size"], row["crc32c"])
-            placed = shard.add(_member(row), data)
-            shard.add(f"{row['key']}.json", _sidecar(row))
-            copied.append(row | _placed(target.name, placed))
+            valid_png = (
+                read_member(source, row["valid_offset"], row["valid_size"], row["valid_crc32c"])
+                if "valid_offset" in row
+                else None
+            )
+            copied.append(row | _add(shard, row, data, valid_png))
     return copied

@@ -23,10 +23,11 @@ HEIGHT, WIDTH = 48, 40
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Films of four subjects, one film twice by its pixels, a text, an outcome table, masks and the key."""
+    """Films of four subjects, one twice by its pixels and one to the eye, a text, outcomes, masks and the key."""
     place = tmp_path / "place"
-    for number, seed in enumerate((0, 1, 2, 3, 0)):
+    for number, seed in enumerate((0, 1, 2, 3, 0, 2)):
         film = np.random.default_rng(seed).integers(0, 4096, (HEIGHT, WIDTH), dtype=np.uint16)
+        film ^= np.uint16(number == 5)
         path = place / "raw" / f"p{number % 4}" / f"f{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(film).save(path, compress_level=1 + number)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from storage.deidentify import ALLOWED_HEADERS, age_from_text, capped_age, device, side_from_text, word
+from storage.deidentify import ALLOWED_HEADERS, age_from_text, capped_age, device, word
 from storage.identity import Secret
 from storage.schemas import MANIFEST
 
@@ -47,15 +47,6 @@ def test_words_outside_the_vocabulary_stay_behind() -> None:
     assert word(" pa ", ("PA", "AP")) == "PA"
     assert word("Dr. Doe's view", ("PA", "AP")) == ""
     assert word(None, ("PA",)) == ""
-
-
-def test_a_side_is_told_by_one_word_alone() -> None:
-    assert [side_from_text(text) for text in ("HAND LEFT PA", "hand rechts", "lt+rt", "leftover")] == [
-        "L",
-        "R",
-        "",
-        "",
-    ]
 
 
 def test_a_device_is_its_vendor_and_a_pseudonym() -> None:

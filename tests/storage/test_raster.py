@@ -33,23 +33,30 @@ def pixels_of(path: Path) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_eight_and_sixteen_bits_stay_exact(tmp_path: Path, suffix: str, ramp: NDArray[np.uint16]) -> None:
+def test_d10_eight_and_sixteen_bits_stay_exact(tmp_path: Path, suffix: str, ramp: NDArray[np.uint16]) -> None:
     for pixels, bits in (((ramp % 251).astype(np.uint8), 8), (ramp, 11), (ramp + np.uint16(60000), 16)):
         [film] = read_raster(saved(tmp_path / f"{bits}{suffix}", pixels), LIMITS)
         assert np.array_equal(film.pixels, pixels)
         assert (film.pixels.dtype, film.bits) == (pixels.dtype, bits)
 
 
-def test_jpeg_is_read(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
+def test_d10_jpeg_is_read(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
     read = pixels_of(saved(tmp_path / "film.jpg", gray, quality=100, subsampling=0))
     assert np.abs(read.astype(int) - gray).max() <= 2
+
+
+def test_d12_jpeg_lost_something_and_says_so(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
+    for suffix, lossy in ((".jpg", True), (".png", False)):
+        [film] = read_raster(saved(tmp_path / f"film{suffix}", gray), LIMITS)
+        assert film.meta.lossy == lossy
+        assert film.meta.polarity_flag == "unstated"
 
 
 def test_equal_channels_are_gray(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
     assert np.array_equal(pixels_of(saved(tmp_path / "film.png", np.dstack([gray] * 3))), gray)
 
 
-def test_alpha_and_palette_are_gray_behind(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
+def test_d10_alpha_and_palette_are_gray_behind(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
     opaque = np.full_like(gray, 255)
     assert np.array_equal(pixels_of(saved(tmp_path / "rgba.png", np.dstack([gray] * 3 + [opaque]))), gray)
     assert np.array_equal(pixels_of(saved(tmp_path / "la.png", np.dstack([gray, opaque]))), gray)
@@ -74,7 +81,7 @@ def test_a_tinted_film_becomes_its_luminance(tmp_path: Path) -> None:
     )
 
 
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+def test_d10_exif_orientation_is_applied(tmp_path: Path) -> None:
     pixels = np.zeros((40, 60), np.uint8)
     pixels[:10, :10] = 250
     exif = Image.Exif()

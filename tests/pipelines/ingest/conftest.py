@@ -61,6 +61,7 @@ class Hospital:
             "ManufacturerModelName": f"{CANARY} model",
             "ViewPosition": "PA",
             "InstanceNumber": number,
+            "SOPInstanceUID": f"2.25.{seed + 1}",
             "BitsStored": 12,
         }
         path: Path = self.write_dicom(self.pixels(seed), name=name, **(described | elements))

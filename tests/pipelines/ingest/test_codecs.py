@@ -24,8 +24,10 @@ CANARY = "canary"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 
 
-def ingested(hospital: Any, root: Path, codec: str) -> Store:
-    config = IngestConfig(films_per_shard=4, memory_gb=1, codec=codec, key_file=str(hospital.key_file))
+def ingested(hospital: Any, root: Path, codec: str, **options: Any) -> Store:
+    config = IngestConfig(
+        films_per_shard=4, memory_gb=1, codec=codec, key_file=str(hospital.key_file), **options
+    )
     ingest(hospital.raw, root, config, StudyConfig())
     return Store.open(root)
 
@@ -102,6 +104,36 @@ def test_jpegs_stay_as_they_came_unless_their_pixels_changed(
     np.testing.assert_array_equal(inverse_HW, 255 - imagecodecs.jpeg8_decode(jpeg(smooth(6))))
     for path in (tmp_path / "store").rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes()
+
+
+def test_a_jpeg_that_a_person_inverts_is_encoded_anew(hospital: Any, tmp_path: Path) -> None:
+    data = {name: jpeg(smooth(seed)) for seed, name in enumerate(("told", "as"))}
+    for name, content in data.items():
+        (hospital.raw / f"{CANARY}-0" / f"{name}.jpg").write_bytes(content)
+    overrides = tmp_path / "overrides.csv"
+    overrides.write_text(f"path,polarity\n{CANARY}-0/told.jpg,invert\n")
+    store = ingested(hospital, tmp_path / "store", "htj2k", overrides=str(overrides))
+    secret = Secret.load_or_create(hospital.key_file)
+    rows = store.manifest.set_index("token")
+    told, same = (rows.loc[secret.token(f"{CANARY}-0/{name}.jpg")] for name in data)
+    assert (told["codec"], same["codec"]) == ("htj2k", "jpeg")
+    told_HW = imagecodecs.jpeg8_decode(data["told"])
+    np.testing.assert_array_equal(store.read_image(told["key"]), 255 - told_HW)
+
+
+def test_films_of_any_codec_are_compared(
+    hospital: Any, tmp_path: Path, drawn_hand: NDArray[np.uint8]
+) -> None:
+    """Also where the shards they were written to are gone, and with them how alike the films are."""
+    hospital.write_dicom(drawn_hand, name=f"raw/{CANARY}-0/hand.dcm", PatientID=f"{CANARY}-0")
+    (hospital.raw / f"{CANARY}-1" / "hand.jpg").write_bytes(jpeg(drawn_hand))
+    root = tmp_path / "store"
+    store = ingested(hospital, root, "htj2k")
+    assert list(store.exclusions["reason"]) == ["near_duplicate"]
+    files = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    (root / "records" / "near.json").unlink()
+    ingested(hospital, root, "htj2k")
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
 
 
 def with_frame(path: Path, frame: bytes) -> None:

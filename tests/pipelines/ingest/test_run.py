@@ -292,7 +292,7 @@ def test_each_bad_file_is_one_row(hospital: Any, tmp_path: Path) -> None:
     }
 
 
-def test_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
+def test_d21_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
     stack = hospital.film(2, 3, seed=3)
     shutil.copy(stack, stack.with_name("again.dcm"))
     (hospital.raw / "notes.txt").write_text("notes")
@@ -303,7 +303,7 @@ def test_files_and_rows_add_up(hospital: Any, tmp_path: Path) -> None:
     assert len(tokens) == len(set(tokens)) == sum(path.is_file() for path in hospital.raw.rglob("*"))
 
 
-def test_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp_path: Path) -> None:
+def test_d19_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp_path: Path) -> None:
     hospital.film(40, 0, seed=0)
     hospital.film(41, 0, seed=0)
     root = tmp_path / "store"
@@ -415,3 +415,50 @@ def test_progress_ends_at_the_total(hospital: Any, tmp_path: Path) -> None:
     assert last[:2] == (12, 12)
     assert re.fullmatch(r"films written, [\d.]+ MB/s, 0 quarantined", last[2])
     assert seen[-1] == (3, 3, "films with masks written")
+
+
+def test_d17_valid_pixels_come_back_where_some_are_not(hospital: Any, tmp_path: Path) -> None:
+    """Also from a shard that was copied without its duplicates."""
+    shutter = {
+        "ShutterShape": "RECTANGULAR",
+        "ShutterUpperHorizontalEdge": 5,
+        "ShutterLowerHorizontalEdge": HEIGHT,
+        "ShutterLeftVerticalEdge": 1,
+        "ShutterRightVerticalEdge": WIDTH - 2,
+    }
+    hospital.film(1, 5, seed=105, **shutter)
+    hospital.film(1, 6, seed=10)  # the pixels of film 0 in another file
+    hospital.ingest(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    token = Secret.load_or_create(hospital.key_file).token(f"{CANARY}-1/{CANARY}1_5.dcm")
+    [key] = store.manifest[store.manifest["token"] == token]["key"]
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[4:, : WIDTH - 2] = True
+    valid = store.read_valid(key)
+    assert valid is not None
+    assert np.array_equal(valid, expected)
+    assert np.array_equal(store.read_image(key), hospital.pixels(105))
+    assert int(store.manifest["valid_offset"].notna().sum()) == 1
+    assert all(store.read_valid(other) is None for other in store.manifest["key"] if other != key)
+    names = [member.name for path in (store.root / "shards").glob("rad*") for member in iterate_members(path)]
+    assert names.count(f"{key}.valid.png") == sum("valid" in name for name in names) == 1
+
+
+def test_d15_both_hands_on_one_film_are_said_so(
+    hospital: Any, tmp_path: Path, drawn_hand: np.ndarray[Any, Any]
+) -> None:
+    both = np.hstack([drawn_hand, drawn_hand[:, ::-1]])
+    hospital.write_dicom(both, name=f"{hospital.raw.name}/both.dcm", PatientID="b", ImageLaterality="L")
+    hospital.ingest(tmp_path / "store")
+    manifest = Store.open(tmp_path / "store").manifest
+    assert list(manifest[manifest["laterality"] == "B"]["laterality_source"]) == ["content"]
+
+
+def test_d10_a_negative_among_raster_films_is_turned(
+    hospital: Any, tmp_path: Path, drawn_hand: np.ndarray[Any, Any]
+) -> None:
+    Image.fromarray(255 - drawn_hand).save(hospital.raw / f"{CANARY}-0" / "negative.png")
+    hospital.ingest(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    [key] = store.manifest[store.manifest["polarity_flag"] == "inverted_content"]["key"]
+    assert np.array_equal(store.read_image(key), drawn_hand)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.config import StudyConfig
@@ -58,6 +59,31 @@ def test_steps_of_any_width_make_the_same_store(
     assert (made.files, made.films) == (14, 13)
     assert content(task.store_root) == content(tmp_path / "whole")
     assert not task.work.exists()
+
+
+def test_frames_twins_and_overrides_pass_from_step_to_step(
+    hospital: Any, task: IngestTask, tmp_path: Path
+) -> None:
+    loop = np.stack([hospital.pixels(seed) for seed in range(500, 505)])
+    hospital.write_dicom(loop, name="raw/loop.dcm", PatientID="x", Modality="XA", SOPInstanceUID="2.25.11")
+    hospital.film(1, 5, seed=105, PresentationIntentType="FOR PRESENTATION", IrradiationEventUID="2.25.7")
+    hospital.film(1, 6, seed=106, PresentationIntentType="FOR PROCESSING", IrradiationEventUID="2.25.7")
+    told = task.raw / "told.csv"  # no film, though it lies among them
+    told.write_text("path,polarity,frames\n*1_0.dcm,invert,\nloop.dcm,,2-3\n")
+    task = replace(task, config=replace(task.config, overrides=str(told)))
+    whole = replace(task, store_root=tmp_path / "whole")
+    with task.pool(1) as pool:
+        for one, width in ((task, 3), (whole, 1)):
+            for index in range(width):
+                scan_part(one, index, width, pool, silent)
+            made = plan(one, width)
+            assert (made.files, made.films) == (15, 12 + 1 + 2)
+            for index in reversed(range(width)):
+                write_part(one, index, width, pool, silent)
+            summary = commit(one, pool, silent)
+            assert (summary.films, summary.shared_uids) == (15, 1)
+            assert {"not_selected": 3, "twin": 1}.items() <= summary.excluded.items()
+    assert content(task.store_root) == content(whole.store_root)
 
 
 def test_each_step_asks_for_what_is_missing(task: IngestTask) -> None:

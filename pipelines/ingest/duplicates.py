@@ -1,0 +1,74 @@
+"""Which films are in a store twice: with the same pixels, or the same to the eye, within and across subjects.
+
+STORE/records/near.json keeps how alike the candidates were: a rerun need not read the films again, some of
+which are in no shard any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.ingest.near import Look, correlate, near_duplicates
+from pipelines.ingest.records import Left
+from storage.atomic import write_json
+from storage.errors import StorageError
+from storage.thumbnail import Gray
+
+_IN_MEMORY = 256  # small pictures of 128 kB
+
+
+def find_duplicates(
+    alone: Iterable[Look],
+    alike: Collection[Sequence[Look]],
+    store_root: Path,
+    small: Callable[[Look], Gray],
+) -> dict[str, Left]:
+    """Key -> why a film is left out, and for which.
+
+    alone: films whose pixels no other has; alike: groups of films with the same pixels. small: a film at
+    128 x 128. Of each group the first by token stays, of near duplicates the first such film.
+    """
+    groups = [sorted(group, key=lambda look: look.place) for group in alike]
+    firsts = sorted((*alone, *(group[0] for group in groups)), key=lambda look: look.place)
+    near = _near(firsts, store_root, small)
+    left_out = {
+        key: Left(key, "", "near_duplicate", "the same film to the eye", same_as=kept)
+        for key, kept in near.items()
+    }
+    for first, *others in groups:
+        kept = near.get(first.key, first.key)
+        for look in others:
+            left_out[look.key] = Left(look.key, "", "duplicate", "the same pixels", same_as=kept)
+    return left_out
+
+
+def _near(looks: Sequence[Look], store_root: Path, small: Callable[[Look], Gray]) -> dict[str, str]:
+    path = store_root / "records" / "near.json"
+    known, seen = _load(path), {}
+    small = lru_cache(_IN_MEMORY)(small)
+
+    def correlation(one: Look, other: Look) -> float:
+        pair = f"{one.key} {other.key}"
+        if pair not in known:
+            known[pair] = round(correlate(small(one), small(other)), 4)
+        seen[pair] = known[pair]
+        return seen[pair]
+
+    near = near_duplicates(looks, correlation)
+    if seen:
+        write_json(path, dict(sorted(seen.items())))
+    else:
+        path.unlink(missing_ok=True)
+    return near
+
+
+def _load(path: Path) -> dict[str, float]:
+    try:
+        return {str(pair): float(value) for pair, value in json.loads(path.read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error

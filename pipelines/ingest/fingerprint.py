@@ -1,0 +1,21 @@
+"""The look of a film in 1024 bits: which of its lowest 32 x 32 cosine frequencies lie above their median."""
+
+from __future__ import annotations
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from storage.radiograph import Pixels
+from storage.thumbnail import shrunk, stretched
+
+HASH_SIDE = 32
+
+
+def fingerprint(pixels_HW: Pixels) -> str:
+    """256 hex digits (imagehash's phash), the same for the film resized or windowed, but for a few bits."""
+    gray_HW = stretched(shrunk(pixels_HW))
+    if gray_HW is None:  # less than a hundredth of it differs from the rest
+        return "0" * (HASH_SIDE**2 // 4)
+    picture = Image.fromarray((gray_HW * 255).round().astype(np.uint8))
+    return str(imagehash.phash(picture, hash_size=HASH_SIDE))

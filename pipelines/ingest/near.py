@@ -1,0 +1,100 @@
+"""Films that are the same to the eye: resized, windowed or compressed anew, within and across subjects.
+
+1. Candidates: perceptual hashes of 1024 bits that differ in at most 100. Unlike hands and chests differ in 260
+   and more, copies resized or of another gamma in up to 100.
+2. Confirmed: both films at 128 x 128 correlate by 0.98 or more.
+3. In their order, each film that is near to an earlier one that stays is left out.
+
+Frames of one object, and fluoroscopy of one exam, show one scene at several moments: they are never compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from storage.radiograph import Pixels
+from storage.thumbnail import SIDE_PX, Gray, shrunk
+
+MOST_BITS = 100
+LEAST_CORRELATION = 0.98
+
+_BLOCK = 256  # films compared with all later ones at a time
+_MOVING = ("RF", "XA")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A film as the search sees it."""
+
+    key: str
+    phash: bytes
+    token: str  # of its file
+    frame: int
+    exam: str
+    modality: str
+    shard: str = ""  # where it was planned to lie
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """What orders the films: of several that are the same, the first stays."""
+        return self.token, self.frame, self.key
+
+    def may_repeat(self, other: Look) -> bool:
+        """Whether likeness would mean that one of both is superfluous."""
+        moving = self.exam == other.exam and self.modality in _MOVING
+        return self.token != other.token and not moving
+
+
+def near_duplicates(looks: Sequence[Look], correlation: Callable[[Look, Look], float]) -> dict[str, str]:
+    """Key of a film to leave out -> key of the film that stays for it, an earlier one in the order of `looks`."""
+    same_as: dict[str, str] = {}
+    for first, second in candidates([look.phash for look in looks]):
+        one, other = looks[first], looks[second]
+        settled = one.key in same_as or other.key in same_as
+        if not settled and one.may_repeat(other) and correlation(one, other) >= LEAST_CORRELATION:
+            same_as[other.key] = one.key
+    return same_as
+
+
+def candidates(phashes: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j), i < j, ordered by i, whose hashes differ in at most MOST_BITS bits; memory stays flat.
+
+    The last words are compared first: they hold the fine detail, in which almost all pairs differ too much.
+    """
+    words_WN = _words(phashes) if phashes else np.zeros((0, 0), np.uint64)
+    for start in range(0, len(phashes), _BLOCK):
+        block_WB = words_WN[:, start : start + _BLOCK]
+        differ_BN = np.zeros((block_WB.shape[1], len(phashes) - start), np.uint16)
+        for word_B, word_N in zip(block_WB[:4], words_WN[:4, start:], strict=True):
+            differ_BN += np.bitwise_count(word_B[:, None] ^ word_N[None])
+        near_B, near_N = np.nonzero(differ_BN <= MOST_BITS)
+        later = near_N > near_B
+        first_P, second_P = start + near_B[later], start + near_N[later]
+        differ_P = np.bitwise_count(words_WN[:, first_P] ^ words_WN[:, second_P]).sum(axis=0, dtype=np.uint16)
+        kept = differ_P <= MOST_BITS
+        yield from zip(first_P[kept].tolist(), second_P[kept].tolist(), strict=True)
+
+
+def _words(phashes: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The last word of each hash, then the one before it, and so on."""
+    words_NW = np.frombuffer(b"".join(phashes), np.uint64).reshape(len(phashes), -1)
+    return np.ascontiguousarray(words_NW[:, ::-1].T)
+
+
+def small(pixels_HW: Pixels) -> Gray:
+    """The film at 128 x 128, whatever its shape."""
+    picture = Image.fromarray(shrunk(pixels_HW).astype(np.float32))
+    resized = picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float64)
+
+
+def correlate(one_HW: Gray, other_HW: Gray) -> float:
+    """Pearson's correlation of two pictures; 0 where one is flat."""
+    one, other = one_HW - one_HW.mean(), other_HW - other_HW.mean()
+    scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / scale if scale else 0.0

@@ -1,0 +1,135 @@
+"""What a person who looked at the films says of some of them: ingest.overrides=FILE.
+
+One row per path below raw=, or per glob over such paths; of several rows that fit a film, each column's last
+entry counts. Paths live in memory alone, and a reason written beside an exclusion is not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pipelines.ingest.sheet import Sheet, SheetRow, read_sheet
+from storage.deidentify import SIDES
+from storage.errors import InputError
+from storage.polarity import POLARITIES
+from storage.vocabulary import VIEWS
+
+KEY = "ingest.overrides"
+FRAME_RULES = ("all", "mid2", "first")
+
+_NO = ("", "0", "no", "false")  # in the column exclude; all else excludes
+_FRAMES = re.compile(r"\d+(?:-\d+)?(?:[ ,;]+\d+(?:-\d+)?)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What is said of one film; empty where nothing is."""
+
+    polarity: str = ""  # keep | invert, of what the file itself says
+    laterality: str = ""
+    view: str = ""
+    frames: str = ""  # all | mid2 | first, or numbers from 1 such as 3 5-7
+    exclude: str = ""  # yes
+
+    @property
+    def content(self) -> str:
+        """What of it changes the film in its shard."""
+        said = (self.polarity, self.laterality, self.view)
+        return repr(said) if any(said) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """All rows, in their order."""
+
+    rows: tuple[tuple[int, str, Override], ...] = ()  # line, path or glob, what is said
+
+    def of(self, names: Collection[str]) -> Override:
+        """What is said of a film that lies at these paths."""
+        told = Override()
+        for _, pattern, override in self.rows:
+            if any(_fits(pattern, name) for name in names):
+                said = {one.name: value for one in fields(override) if (value := getattr(override, one.name))}
+                told = replace(told, **said)
+        return told
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise InputError, naming its line, for a row that fits none of the files."""
+        known = set(names)
+        for line, pattern, _ in self.rows:
+            if pattern not in known and not any(fnmatchcase(name, pattern) for name in known):
+                raise InputError(
+                    f"Line {line} of {KEY} fits no file below raw=. "
+                    "A path is relative to raw= and may hold * and ?; correct it, or remove the line."
+                )
+
+
+def read_overrides(path: Path | None) -> Overrides:
+    """Read the table, if there is one; InputError naming line and column for an entry that is not understood."""
+    if path is None:
+        return Overrides()
+    sheet = read_sheet(path, KEY, ("path",))
+    unknown = [column for column in sheet.columns if column not in ("path", *_CHECKS)]
+    if unknown:
+        raise InputError(
+            f"{sheet.what} may have the columns path, {', '.join(_CHECKS)}, but has {', '.join(unknown)}."
+        )
+    return Overrides(tuple(_row(sheet, row) for row in sheet.rows))
+
+
+def frame_numbers(rule: str, count: int) -> frozenset[int]:
+    """The frames, from 0, that all, mid2, first or numbers from 1 choose of `count`.
+
+    mid2: the two in the middle, the earlier ones where their number is odd; of one or two, all.
+    """
+    if rule == "all":
+        return frozenset(range(count))
+    if rule == "first":
+        return frozenset({0})
+    if rule == "mid2":
+        return frozenset(range(max(0, count // 2 - 1), min(count, count // 2 + 1)))
+    chosen: set[int] = set()
+    for part in re.split(r"[ ,;]+", rule):
+        first, _, last = part.partition("-")
+        chosen.update(range(max(1, int(first)) - 1, min(int(last or first), count)))
+    return frozenset(chosen)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return pattern == name or fnmatchcase(name, pattern)
+
+
+def _row(sheet: Sheet, row: SheetRow) -> tuple[int, str, Override]:
+    where = f"Line {row.line} of {sheet.what}"
+    if row.too_long:
+        raise InputError(f"{where} has more cells than columns; quote an entry that holds the separator.")
+    path = row.get("path", "").replace("\\", "/").removeprefix("./")
+    if not path:
+        raise InputError(f"{where} names no path.")
+    said = {}
+    for column, (normal, allowed) in _CHECKS.items():
+        value = normal(row.get(column, ""))
+        if value and not allowed(value):
+            raise InputError(f"{where}: the column {column} {_EXPECTED[column]}.")
+        said[column] = value
+    return row.line, path, Override(**said)
+
+
+_CHECKS = {
+    "polarity": (str.lower, POLARITIES.__contains__),
+    "laterality": (str.upper, SIDES.__contains__),
+    "view": (str.upper, VIEWS.__contains__),
+    "frames": (str.lower, lambda text: text in FRAME_RULES or bool(_FRAMES.fullmatch(text))),
+    "exclude": (lambda text: "" if text.casefold() in _NO else "yes", bool),
+}
+_EXPECTED = {
+    "polarity": "must be keep or invert",
+    "laterality": f"must be one of {', '.join(SIDES)}",
+    "view": f"must be one of {', '.join(VIEWS)}",
+    "frames": "must be all, mid2, first, or numbers from 1 such as 3 5-7",
+    "exclude": "must be empty, or any reason",
+}

@@ -1,0 +1,74 @@
+"""Which of the films go into the store, told by headers, configuration and overrides before a pixel is decoded.
+
+Each file that stays out has its reason: excluded by a person, another body part, another view, the twin of a
+film that stays, no frame that is asked for. What is unknown of a film never keeps it out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+from pipelines.ingest.overrides import Override, Overrides, frame_numbers
+from pipelines.ingest.scan import Exclusion, Scan, Source
+from pipelines.ingest.twins import left_out_twins
+from storage.config import IngestConfig
+from storage.radiograph import Header
+
+
+def select(scan: Scan, config: IngestConfig, overrides: Overrides) -> Scan:
+    """The scan with the files to be written, each under its override and with the frames that are asked for.
+
+    The others are among the exclusions. What is left of the headers is which UIDs several files share.
+    """
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, key in scan.keys_by_name.items() if overrides.rows else ():
+        names[key].append(name)
+    exclusions = list(scan.exclusions)
+    sources = []
+    for source in scan.sources:
+        told = _with_frames(source, overrides.of(names.get(source.keys[0], ())), config)
+        if reason := _refused(told, scan.headers[source.token], config):
+            exclusions.append(Exclusion(source.token, 0, *reason, "scan"))
+        else:
+            sources.append(told)
+    twins = left_out_twins(sources, scan.headers, config.twins)
+    exclusions += [
+        Exclusion(source.token, 0, "twin", f"ingest.twins={config.twins}", "scan")
+        for source in sources
+        if source.token in twins
+    ]
+    staying = [source for source in sources if source.token not in twins]
+    return replace(scan, sources=_with_uids(staying, scan.headers), headers={}, exclusions=exclusions)
+
+
+def _with_frames(source: Source, override: Override, config: IngestConfig) -> Source:
+    rule = override.frames or config.frames
+    if rule == "all":
+        return replace(source, override=override)
+    chosen = tuple(sorted(frame_numbers(rule, source.frames)))
+    keys = tuple(source.keys[frame] for frame in chosen)
+    return replace(source, override=override, chosen=chosen, keys=keys)
+
+
+def _refused(source: Source, header: Header, config: IngestConfig) -> tuple[str, str] | None:
+    """Reason and detail for a file that stays out as a whole."""
+    if source.override.exclude:
+        return "excluded", "by ingest.overrides"
+    part, view = header.body_part, source.override.view or header.view
+    if config.body_parts and part and part not in config.body_parts:
+        return "wrong_body_part", "the body part is not among ingest.body_parts"
+    if config.views and view and view not in config.views:
+        return "wrong_view", "the view is not among ingest.views"
+    if not source.chosen:
+        return "not_selected", "ingest.overrides names none of its frames"
+    return None
+
+
+def _with_uids(sources: list[Source], headers: dict[str, Header]) -> list[Source]:
+    files = Counter(headers[source.token].identity.instance for source in sources)
+    shared = {uid for uid, count in files.items() if uid and count > 1}
+    if not shared:
+        return sources
+    uids = ((source, headers[source.token].identity.instance) for source in sources)
+    return [replace(source, shared_uid=uid) if uid in shared else source for source, uid in uids]

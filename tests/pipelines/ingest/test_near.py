@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.config import StudyConfig
+from pipelines.ingest.fingerprint import fingerprint
+from pipelines.ingest.near import MOST_BITS, Look, candidates, correlate, near_duplicates, small
+from pipelines.ingest.run import ingest
+from storage.config import IngestConfig
+from storage.manifest import Store
+
+CANARY = "canary"
+SMALL = IngestConfig(films_per_shard=4, memory_gb=1)
+
+
+def resized(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    height, width = (round(side * scale) for side in pixels.shape)
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def windowed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return (255 * (pixels / 255) ** 0.9).round().astype(np.uint8)
+
+
+def bits(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
+    first, second = (np.frombuffer(bytes.fromhex(fingerprint(film)), np.uint8) for film in (one, other))
+    return int(np.bitwise_count(first ^ second).sum())
+
+
+def look(key: str, phash: bytes, token: str | None = None, exam: str = "", modality: str = "DX") -> Look:
+    return Look(key, phash, token or key, 0, exam, modality)
+
+
+def test_d19_candidates_equal_the_textbook_over_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    bits_NB = rng.integers(0, 2, (600, 1024), dtype=np.uint8)
+    for index in range(100, 400):  # copies at all distances around the limit
+        bits_NB[index] = bits_NB[index - 100]
+        flipped = rng.choice(1024, int(rng.integers(0, 2 * MOST_BITS)), replace=False)
+        bits_NB[index, flipped] ^= 1
+    differ_NN = (bits_NB[:, None] != bits_NB[None]).sum(-1)
+    expected = [(i, j) for i in range(600) for j in range(i + 1, 600) if differ_NN[i, j] <= MOST_BITS]
+    found = list(candidates([row.tobytes() for row in np.packbits(bits_NB, axis=1)]))
+    assert found == expected
+    assert len(found) > 100
+
+
+def test_d19_the_hash_survives_resizing_and_windows(drawn_hand: NDArray[np.uint8]) -> None:
+    for copy in (resized(drawn_hand, 0.7), resized(drawn_hand, 1.5), windowed(drawn_hand)):
+        assert bits(drawn_hand, copy) <= MOST_BITS
+        assert correlate(small(drawn_hand), small(copy)) > 0.99
+    assert bits(drawn_hand, drawn_hand[:, ::-1].copy()) > 2 * MOST_BITS
+
+
+def test_d19_chains_end_at_a_film_that_stays() -> None:
+    looks = [look(key, bytes(128)) for key in "abcd"]
+    alike = {("a", "b"), ("b", "c"), ("c", "d")}  # a and c are not
+    same_as = near_duplicates(looks, lambda one, other: float((one.key, other.key) in alike))
+    assert same_as == {"b": "a", "d": "c"}
+    assert not set(same_as.values()) & set(same_as)
+
+
+def test_d19_frames_and_fluoroscopy_of_one_exam_are_never_compared() -> None:
+    def compared(one: Look, other: Look) -> bool:
+        return bool(near_duplicates([one, other], lambda *keys: 1.0))
+
+    assert compared(look("a", bytes(128)), look("b", bytes(128)))
+    assert not compared(look("a", bytes(128), token="t"), look("b", bytes(128), token="t"))
+    moving = [look(key, bytes(128), exam="e", modality="RF") for key in "ab"]
+    assert not compared(*moving)
+    assert compared(moving[0], replace(moving[1], exam="f"))
+
+
+def test_d19_near_duplicates_stay_out_within_and_across_subjects(
+    hospital: Any, tmp_path: Path, drawn_hand: NDArray[np.uint8]
+) -> None:
+    def write(subject: int, name: str, pixels: NDArray[np.uint8]) -> None:
+        path = f"{hospital.raw.name}/{CANARY}-{subject}/{name}.dcm"
+        hospital.write_dicom(pixels, name=path, PatientID=f"{CANARY}-{subject}")
+
+    write(0, "hand", drawn_hand)
+    write(0, "smaller", resized(drawn_hand, 0.8))
+    write(40, "windowed", windowed(drawn_hand))
+    write(41, "windowed", windowed(drawn_hand))
+    write(5, "mirrored", drawn_hand[:, ::-1].copy())
+    config = replace(SMALL, key_file=str(hospital.key_file))
+    root = tmp_path / "store"
+    ingest(hospital.raw, root, config, StudyConfig())
+    store = Store.open(root)
+    assert len(store.manifest) == 12 + 2
+    assert sorted(store.exclusions["reason"])[-3:].count("near_duplicate") >= 2
+    assert len(store.exclusions) == 3
+    again = root.with_name("again")
+    ingest(hospital.raw, again, config, StudyConfig(), processes=2)
+    files = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    ingest(hospital.raw, root, config, StudyConfig())
+    for place in (root, again):
+        assert {p.relative_to(place): p.read_bytes() for p in place.rglob("*") if p.is_file()} == files
+
+
+def test_d19_one_uid_with_other_pixels_loses_nothing(hospital: Any, tmp_path: Path) -> None:
+    """Pixels alone tell what is a duplicate; the summary tells of such films."""
+    hospital.film(1, 5, seed=105, SOPInstanceUID="2.25.1")  # that of film 0 of subject 0
+    summary = hospital.ingest(tmp_path / "store")
+    assert (summary.films, summary.shared_uids) == (13, 1)
+    assert str(summary).endswith("; 1 SOP instance UIDs stand for several films")
+
+
+@pytest.mark.slow
+def test_d19_twenty_thousand_films_are_compared_in_seconds() -> None:
+    data = np.random.default_rng(0).bytes(128 * 20_000)
+    phashes = [data[start : start + 128] for start in range(0, len(data), 128)]
+    assert list(candidates(phashes)) == []
+
+
+def test_d19_real_films_of_different_people_are_never_near(real_data: Path) -> None:
+    paths = sorted((real_data / "hands").glob("*/*[0-9].*g"))
+    paths += sorted((real_data / "chest" / "jsrt" / "images").glob("*.png"))[::2]
+    films = [np.asarray(Image.open(path).convert("L")) for path in paths if "label" not in path.name]
+    looks = [bytes.fromhex(fingerprint(film)) for film in films]
+    assert len(films) > 150
+    assert list(candidates(looks)) == []
