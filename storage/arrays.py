@@ -1,11 +1,13 @@
 """Zarr v3 groups for pixels in batches and windows: caches of fixed shape, always rebuilt from the shards.
 
 A group is written whole by one writer (`writing_group`), so no two ever meet in a chunk. Every chunk lies in
-its own file with a crc32c; a missing one is an error, not zeros. The same pixels give the same bytes.
+its own file with a crc32c; a missing one is an error, not zeros. The same pixels give the same bytes. The
+group's own attributes list the checksums of all its files, and its zarr.json is sealed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,11 @@ import zarr
 from numpy.typing import DTypeLike
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 
-from storage.atomic import new_folder
+from storage.atomic import json_bytes, new_folder
 from storage.errors import StorageError
+from storage.seal import BLANK, as_json, folder_sums, sealed
+
+GROUP = "zarr.json"
 
 
 @contextmanager
@@ -26,6 +31,7 @@ def writing_group(path: Path) -> Iterator[Path]:
     with new_folder(path) as folder:
         zarr.create_group(folder, zarr_format=3)
         yield folder
+        _seal(folder)
 
 
 def create_array(
@@ -70,3 +76,9 @@ def open_array(path: Path, name: str) -> zarr.Array:
             f"{path / name} lacks {absent} of {array.nchunks} chunks; remove the folder to have it rebuilt."
         )
     return array
+
+
+def _seal(folder: Path) -> None:
+    group = json.loads((folder / GROUP).read_bytes())
+    group["attributes"] = {"checksums": as_json(folder_sums(folder, without=GROUP)), "seal": BLANK}
+    (folder / GROUP).write_bytes(sealed(json_bytes(group)))

@@ -71,6 +71,10 @@ class Secret:
         """Stands for a file below raw=, so that its owner can find it again."""
         return self._word("token", relative_path)
 
+    def tombstone(self, subject: str) -> str:
+        """Stands for an erased subject's pseudonym: tells a later ingest, and nobody without the secret."""
+        return self._word("erased", subject)
+
     def device(self, manufacturer: str, model: str) -> str:
         """Tells devices apart without naming the model: 6 characters."""
         return self._word("device", normalise(manufacturer), normalise(model))[:6]

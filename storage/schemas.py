@@ -19,6 +19,7 @@ EXCLUSION_REASONS = (
     "mask_mismatch",  # an annotation whose size or class indices do not fit its film
     "no_film",  # an annotation or an outcome without its film
     "vanished",  # the file went away while it was read
+    "erased",  # its person was erased from the store and does not come back
 )
 
 _STR = pa.string()

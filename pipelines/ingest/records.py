@@ -5,13 +5,12 @@ STORE/records/<shard>.json follows its tar. A record without its tar still tells
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import write_json
 from storage.errors import StorageError
+from storage.seal import read_sealed_json, write_sealed_json
 
 Row = dict[str, Any]  # a row of the manifest or of the annotations, without what depends on paths
 
@@ -46,15 +45,15 @@ def load_record(store_root: Path, shard: str) -> Record | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = read_sealed_json(path)
         return Record(content["rows"], [Left(**left) for left in content["left"]])
-    except (ValueError, KeyError, TypeError) as error:
+    except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error
 
 
 def save_record(store_root: Path, shard: str, record: Record) -> None:
     """Write the record; its shard is whole by then."""
-    write_json(_path(store_root, shard), asdict(record))
+    write_sealed_json(_path(store_root, shard), asdict(record))
 
 
 def _path(store_root: Path, shard: str) -> Path:

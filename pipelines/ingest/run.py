@@ -24,6 +24,7 @@ from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused
+from pipelines.ingest.erased import unnamed, without_erased
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.outcomes import STAGE as OUTCOMES
 from pipelines.ingest.outcomes import match_outcomes, read_outcome_sheet, with_films
@@ -31,6 +32,7 @@ from pipelines.ingest.records import Left, Row
 from pipelines.ingest.scan import Exclusion, Found, Scan, identify, inspect_all, list_files
 from pipelines.ingest.write import ShardTask, remove_superseded, write_films
 from pipelines.progress import Progress, silent
+from storage.care import tombstones
 from storage.config import IngestConfig
 from storage.errors import InputError, StorageError
 from storage.identity import Secret
@@ -94,6 +96,8 @@ def ingest(
     with GuardedPool(processes, config.memory_gb, config.timeout_s, _DECODERS) as pool:
         found = inspect_all(raw, names, pool, limits, progress)
         scan, secret = _identified(raw, names, found, config, key_path, data_kind)
+        erased = tombstones.load(store_root)
+        scan = without_erased(scan, secret, erased)
         del found
         outcome = match_outcomes(sheet, study, secret, scan.subjects_by_patient) if sheet else None
         store = Store.create(store_root, secret.key_id)
@@ -116,7 +120,8 @@ def ingest(
     if outcome:
         outcome = with_films(outcome, set(manifest["subject"].to_pylist()))
         store.write_outcomes(outcome.rows)
-    exclusions += outcome.exclusions if outcome else _live_exclusions(store, OUTCOMES)
+    left_outcomes = outcome.exclusions if outcome else _live_exclusions(store, OUTCOMES)
+    exclusions += unnamed(left_outcomes, secret, erased)
     generation = _commit(store, manifest, mask_rows, exclusions)
     remove_superseded(task)
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
