@@ -39,10 +39,11 @@ def overview() -> str:
 def job_help(job: Job) -> str:
     """One job's keys: required, optional, then those of its rooms with their defaults."""
     lines = [f"radmill {job.name}: {job.summary}.", "", f"  {job.example}", ""]
+    says = _KEYS | ({"out": job.out_is} if job.out_is else {})
     if job.required:
-        lines += ["needs", *(f"  {key}=  {_KEYS[key]}" for key in job.required), ""]
+        lines += ["needs", *(f"  {key}=  {says[key]}" for key in job.required), ""]
     optional = [key for key in (*job.optional, "study", "cluster", "fresh") if key in _KEYS]
-    lines += ["takes", *(f"  {key}=  {_KEYS[key]}" for key in optional)]
+    lines += ["takes", *(f"  {key}=  {says[key]}" for key in optional)]
     for section in job.sections:
         prefix = "" if section == job.section else f"{section}."
         lines += ["", section, *(f"  {prefix}{name}={value}" for name, value in _defaults(section))]

@@ -35,7 +35,7 @@ from pipelines.progress import Progress, silent
 from storage.care import tombstones
 from storage.config import IngestConfig
 from storage.errors import InputError, StorageError
-from storage.identity import Secret
+from storage.identity import Secret, key_path
 from storage.manifest import Store
 from storage.radiograph import Limits
 from storage.schemas import ANNOTATIONS, EXCLUSIONS
@@ -157,11 +157,7 @@ def _tuples(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
 
 def _key_path(config: IngestConfig, store_root: Path) -> Path:
     """Where the secret lies: as configured, else STORE.key beside the store."""
-    if config.key_file:
-        return Path(config.key_file)
-    # . and .. have no name to put .key after; a link keeps its own, beside which its key was made
-    root = store_root.resolve() if store_root.name in ("", "..") else store_root
-    return root.with_name(f"{root.name}.key")
+    return key_path(store_root, config.key_file)
 
 
 def _limits(config: IngestConfig) -> Limits:

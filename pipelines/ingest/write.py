@@ -147,7 +147,7 @@ def _write(worker: GuardedWorker, task: ShardTask, planned: Planned) -> Record:
                     continue
                 row = _row(key, source, frame, result)
                 placed = shard.add(f"{key}.image.{CODEC}", result.png)
-                shard.add(f"{key}.json", _sidecar(row))
+                shard.add(f"{key}.json", film_sidecar(row))
                 rows.append(row | _placed(planned.shard, placed))
             task.count(len(keys))
     if not rows:
@@ -197,7 +197,7 @@ def _placed(shard: str, placed: Placed) -> Row:
     return {"shard": shard, **asdict(placed)}
 
 
-def _sidecar(row: Row) -> bytes:
+def film_sidecar(row: Row) -> bytes:
     """The film's JSON member: its row without the place, unknown numbers as null."""
     known = {
         name: None if isinstance(value, float) and math.isnan(value) else value
@@ -214,6 +214,6 @@ def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
         for row in rows:
             png = read_member(source, row["offset"], row["size"], row["crc32c"])
             placed = shard.add(f"{row['key']}.image.{CODEC}", png)
-            shard.add(f"{row['key']}.json", _sidecar(row))
+            shard.add(f"{row['key']}.json", film_sidecar(row))
             copied.append(row | _placed(target.name, placed))
     return copied

@@ -28,7 +28,7 @@ from storage.errors import InputError, LockedError, StorageError
 from storage.identity import Secret
 from storage.manifest import Store
 from storage.seal import read_sealed_json, write_sealed_json
-from storage.shards import Member, Placed, ShardWriter, checksum, iterate_members
+from storage.shards import Member, ShardWriter, checksum, iterate_members
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,14 +40,9 @@ _PLACE = ("shard", "offset", "size", "crc32c")
 def erase(root: Path, subject: str, secret: Secret) -> dict[str, Any]:
     """Remove a subject, by pseudonym, from the store; the receipt, as it lies in STORE/receipts.
 
-    Raises InputError where the key is another store's, or the store knows no such subject.
+    secret: the store's own (`identity.owner_secret`). InputError where the store knows no such subject.
     """
     store = Store.open(root)
-    if secret.key_id != store.key_id:
-        raise InputError(
-            f"{root} was made with key {store.key_id}, but the key given is {secret.key_id}; "
-            "give the store's own as key_file=."
-        )
     tombstone = secret.tombstone(subject)
     path = root / "receipts" / f"{tombstone}.json"
     receipt = read_sealed_json(path) if path.exists() else _begun(store, subject, tombstone)

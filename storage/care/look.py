@@ -14,8 +14,6 @@ from storage import generations, tables
 from storage.errors import ConfigError, InputError
 from storage.manifest import Store
 
-FLAGS = ("polarity_flag", "laterality_source", "spacing_source")
-
 
 def table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """The live manifest, annotations or exclusions."""
@@ -55,6 +53,11 @@ def matching(rows: pa.Table, wanted: Mapping[str, str]) -> pa.Table:
             pc.starts_with(as_text, value) if column in _PREFIXED else pc.equal(as_text, value)
         )
     return rows
+
+
+def equal(rows: pa.Table, column: str, value: str) -> pa.ChunkedArray:
+    """Where a column has this value."""
+    return pc.equal(rows[column], value)
 
 
 _PREFIXED = ("key", "subject", "exam", "token", "device")

@@ -84,6 +84,27 @@ def verify(root: Path, threads: int = 1, progress: Progress = lambda *_: None) -
     return _told_apart(root, found)
 
 
+def damaged_names(root: Path) -> set[str]:
+    """CURRENT and store.json, where they are damaged: what a look at the rest of a store begins with."""
+    found = Verified()
+    _check_small(root, root / "store.json", found)
+    _check_current(root, found)
+    return {damage.file for damage in found.damages}
+
+
+def whole_generations(root: Path) -> list[str]:
+    """Names of the generations whose tables are whole, the oldest first."""
+    whole = []
+    for folder in sorted((root / "generations").glob("[0-9]*")):
+        found = Verified()
+        files, _ = _sums_of(root, folder, found)
+        for name, expected in files.items():
+            _check_small(root, folder / name, found, expected)
+        if files and not found.damages:
+            whole.append(folder.name)
+    return whole
+
+
 def _small_files(root: Path) -> Iterator[Path]:
     yield root / "store.json"
     if any((root / "receipts").glob("*.json")) or (root / "erased.json").exists():

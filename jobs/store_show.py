@@ -1,0 +1,37 @@
+"""One film of a store: its row, its masks, what segmentations made of it, and its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.folders import existing
+from jobs.progress import console
+from storage.errors import ConfigError
+
+
+def main(settings: Settings) -> int:
+    """`radmill store show KEY store=DIR [out=film.png]`; of the key its beginning is enough."""
+    from storage.care import look
+    from storage.manifest import Store
+
+    if not settings.show.key:
+        raise ConfigError("radmill store show needs a key; e.g. radmill store show KEY store=DIR")
+    store = Store.open(existing(str(settings.store), "store"))
+    key = look.whole_key(look.table(store, "manifest", ["key"])["key"], settings.show.key)
+    row = look.row_of(store, key)
+    for name, value in row.items():
+        print(f"{name:20} {'-' if value in (None, '') else value}")
+    masks = look.table(store, "annotations")
+    for mask in masks.filter(look.equal(masks, "key", key)).to_pylist():
+        print(
+            f"{'mask ' + mask['annotator']:20} weight {mask['weight']:.3g} {mask['tool']} {mask['shard']}".rstrip()
+        )
+    for model_id, film in look.segmentation_rows(store.root, key).items():
+        found = ", ".join(region["region"] for region in film["regions"] if region["found"]) or "nothing"
+        print(f"{'segmentation':20} {model_id}: {found}")
+    if settings.out is not None:
+        from pipelines.reporting.sheet import write_film
+
+        console.print(f"Picture: {write_film(Path(settings.out), store, row)}", markup=False)
+    return 0
