@@ -132,7 +132,7 @@ def _check_small(root: Path, path: Path, found: Verified, expected: Sum | None =
         return False
     if expected is None and not is_sealed(data):
         found.unsealed.append(name)
-    if path.parent.name == "receipts" and not read_sealed_json(path)["finished"]:
+    elif path.parent.name == "receipts" and not read_sealed_json(path)["finished"]:
         found.damages.append(
             Damage(name, "its erasure has not ended; run radmill store erase again", "nothing")
         )
