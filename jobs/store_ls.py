@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 
@@ -34,13 +35,16 @@ def main(settings: Settings) -> int:
     reason = wanted.pop("reason", None)
     if reason is not None:
         rows = look.table(store, "exclusions", LEFT_OUT)
-        rows = rows if reason == "any" else look.matching(rows, {"reason": reason})
+        wanted = {} if reason == "any" else {"reason": reason}
     else:
-        rows = look.matching(look.table(store, "manifest", FILM), wanted)
-    columns = [
-        ["-" if value in (None, "") else str(value) for value in rows[name].to_pylist()]
-        for name in rows.column_names
-    ]
+        rows = look.table(store, "manifest", FILM)
+    picked = look.matching(rows, wanted)
+    values = (rows[name].to_pylist() for name in rows.column_names)
+    columns = [["-" if one[row] in (None, "") else str(one[row]) for row in picked] for one in values]
     lines = ["\t".join(rows.column_names), *map("\t".join, zip(*columns, strict=True))]
-    sys.stdout.write("\n".join(lines) + "\n")
+    try:
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `radmill store ls | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -18,12 +18,11 @@ def main(settings: Settings) -> int:
     if not settings.show.key:
         raise ConfigError("radmill store show needs a key; e.g. radmill store show KEY store=DIR")
     store = Store.open(existing(str(settings.store), "store"))
-    key = look.whole_key(look.table(store, "manifest", ["key"])["key"], settings.show.key)
-    row = look.row_of(store, key)
+    key = look.whole_key(look.table(store, "manifest", ["key"])["key"].to_pylist(), settings.show.key)
+    [row] = look.rows_where(look.table(store, "manifest"), "key", key)
     for name, value in row.items():
         print(f"{name:20} {'-' if value in (None, '') else value}")
-    masks = look.table(store, "annotations")
-    for mask in masks.filter(look.equal(masks, "key", key)).to_pylist():
+    for mask in look.rows_where(look.table(store, "annotations"), "key", key):
         print(
             f"{'mask ' + mask['annotator']:20} weight {mask['weight']:.3g} {mask['tool']} {mask['shard']}".rstrip()
         )

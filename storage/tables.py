@@ -59,7 +59,9 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise StorageError(f"{path} is missing.") from None
     try:
         check_seal(path, data)
-        return pq.read_table(pa.BufferReader(data), columns=columns).replace_schema_metadata()
+        # not pq.read_table, which imports pandas and a file system first
+        file = pq.ParquetFile(pa.BufferReader(data))
+        return file.read(None if columns is None else list(columns)).replace_schema_metadata()
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, StorageError):
             raise

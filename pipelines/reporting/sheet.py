@@ -20,7 +20,6 @@ from storage.manifest import Store
 CELL_WIDTH, CELL_HEIGHT, CAPTION = 260, 320, 34
 SHOWN_HEIGHT = 1200
 STAMP = "PHANTOM DATA"
-_DOUBTS = {"conflict": "polarity?", "inverted": "inverted"}
 _AMBER, _GRAY = (60, 170, 240), (190, 190, 190)
 
 Picture = NDArray[np.uint8]
@@ -77,8 +76,16 @@ def choose(store: Store, films: int, which: str, seed: int) -> list[dict[str, An
 
 def flags(row: Mapping[str, Any]) -> list[str]:
     """What is in doubt about a film, in a word each."""
-    doubts = [_DOUBTS.get(row["polarity_flag"], row["polarity_flag"])] if row["polarity_flag"] else []
-    return doubts + ["no side"] * (not row["laterality"]) + ["no spacing"] * (not row["spacing_source"])
+    polarity = row["polarity_flag"] not in (
+        None,
+        "",
+        "inverted",
+    )  # inverted: told by the file, nothing in doubt
+    return (
+        ["polarity?"] * polarity
+        + ["no side"] * (not row["laterality"])
+        + ["no spacing"] * (not row["spacing_source"])
+    )
 
 
 def _cell(store: Store, row: Mapping[str, Any], masks: bool) -> Picture:

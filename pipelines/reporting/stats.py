@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -85,7 +86,6 @@ def write_plots(path: Path, numbers: Stats) -> None:
     columns = 4
     rows = math.ceil((len(numbers.groups) + 1) / columns)
     with drawing("store", "What the store holds", (13, 2.6 * rows), columns, stamp) as drawn:
-        grid = drawn.figure.get_axes()[0].get_gridspec()
         for axes in drawn.axes:
             axes.remove()
         grid = drawn.figure.add_gridspec(rows, columns)
@@ -96,18 +96,15 @@ def write_plots(path: Path, numbers: Stats) -> None:
         charts.append(("left out", list(numbers.excluded.items())))
         for place, (title, bars) in enumerate(charts):
             _bars(drawn.figure.add_subplot(grid[place // columns, place % columns]), title, bars)
-        if path.suffix == ".png":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _save_png(drawn.figure, path)
-    if path.suffix == ".svg":
+    if path.suffix == ".png":
+        _save_png(drawn.figure, path)
+    elif path.suffix == ".svg":
         write_text(path, drawn.svg)
-    elif path.suffix == ".html":
+    else:
         write_text(path, _page(numbers, drawn.svg))
 
 
 def _save_png(figure: Any, path: Path) -> None:
-    import io
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, facecolor="white", metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
@@ -131,7 +128,7 @@ def _bars(axes: Any, title: str, bars: list[tuple[str, int | None]]) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xticks([])
     axes.set_xlim(0, 1.25 * max(*counts, 1))
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(labels), 3) - 0.5, -0.5)
     axes.set_title(title)
 
 

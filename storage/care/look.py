@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from storage import generations, tables
-from storage.errors import ConfigError, InputError
+from storage.errors import ConfigError
 from storage.manifest import Store
+
+_PSEUDONYMS = ("key", "subject", "exam", "token", "device")
+_COMPARED = 5000  # keys that a mistyped one is compared with
 
 
 def table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -21,65 +23,44 @@ def table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.T
     return tables.read_arrow(generations.table_paths(store.root, store.generation)[name], columns)
 
 
-def outcomes(store: Store) -> pa.Table | None:
-    """The outcomes, None where none were given."""
-    path = store.root / "outcomes.parquet"
-    return tables.read_arrow(path) if path.exists() else None
-
-
-def whole_key(keys: pa.ChunkedArray, typed: str) -> str:
-    """The one key that begins as typed; ConfigError, with the nearest keys, where there is none or several."""
-    found = keys.filter(pc.starts_with(keys, typed)).to_pylist()
+def whole_key(keys: Sequence[str], typed: str) -> str:
+    """The one key that begins as typed; ConfigError, with the nearest, where there is none or several."""
+    found = [key for key in keys if key.startswith(typed)]
     if typed in found:
         return typed
     if len(found) == 1:
-        return str(found[0])
+        return found[0]
     if found:
-        raise ConfigError(
-            f"{len(found)} films begin with {typed!r}, such as {', '.join(found[:3])}; type more of it."
-        )
-    close = difflib.get_close_matches(typed, [str(key)[: len(typed)] for key in keys.to_pylist()[:5000]], n=1)
+        some = ", ".join(found[:3])
+        raise ConfigError(f"{len(found)} films begin with {typed!r}, such as {some}; type more of it.")
+    close = difflib.get_close_matches(typed, {key[: len(typed)]: key for key in keys[:_COMPARED]}, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(f"The store holds no film {typed!r}.{hint} radmill store ls lists them.")
 
 
-def matching(rows: pa.Table, wanted: Mapping[str, str]) -> pa.Table:
-    """The rows whose columns have these values; pseudonyms by how they begin. ConfigError for an unknown column."""
+def matching(rows: pa.Table, wanted: Mapping[str, str]) -> list[int]:
+    """Indices of the rows whose columns have these values; pseudonyms may be given by how they begin."""
+    picked = list(range(len(rows)))
     for column, value in wanted.items():
-        if column not in rows.column_names:
-            raise InputError(f"A table of the store has no column {column!r}.")
-        as_text = pc.cast(rows[column], pa.string())
-        rows = rows.filter(
-            pc.starts_with(as_text, value) if column in _PREFIXED else pc.equal(as_text, value)
-        )
-    return rows
+        values = rows[column].to_pylist()
+        if column in _PSEUDONYMS:
+            picked = [row for row in picked if str(values[row]).startswith(value)]
+        else:
+            picked = [row for row in picked if values[row] == value]
+    return picked
 
 
-def equal(rows: pa.Table, column: str, value: str) -> pa.ChunkedArray:
-    """Where a column has this value."""
-    return pc.equal(rows[column], value)
-
-
-_PREFIXED = ("key", "subject", "exam", "token", "device")
-
-
-def row_of(store: Store, key: str) -> dict[str, Any]:
-    """A film's row in the manifest, by its whole key."""
-    rows = table(store, "manifest")
-    found: dict[str, Any] = rows.filter(pc.equal(rows["key"], key)).to_pylist()[0]
-    return found
+def rows_where(rows: pa.Table, column: str, value: str) -> list[dict[str, Any]]:
+    """The rows in which a column has this value."""
+    found = (row for row, one in enumerate(rows[column].to_pylist()) if one == value)
+    return [rows.slice(row, 1).to_pylist()[0] for row in found]
 
 
 def segmentation_rows(root: Path, key: str) -> dict[str, dict[str, Any]]:
     """Model id -> the film's row in that segmentation's films, and under `regions` its rows there."""
     read: dict[str, dict[str, Any]] = {}
-    for path in sorted((root / "segmentations").glob("*/films.parquet")):
-        if path.parent.name.startswith("."):
-            continue
-        films = tables.read_arrow(path)
-        found = films.filter(pc.equal(films["key"], key)).to_pylist()
-        if found:
-            regions = tables.read_arrow(path.with_name("index.parquet"))
-            regions = regions.filter(pc.equal(regions["key"], key))
-            read[path.parent.name] = found[0] | {"regions": regions.to_pylist()}
+    for path in sorted((root / "segmentations").glob("[!.]*/films.parquet")):
+        for film in rows_where(tables.read_arrow(path), "key", key):
+            index = tables.read_arrow(path.with_name("index.parquet"))
+            read[path.parent.name] = film | {"regions": rows_where(index, "key", key)}
     return read

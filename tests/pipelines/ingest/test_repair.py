@@ -116,4 +116,7 @@ def test_tables_of_the_live_generation_are_for_ingest(hospital: Hospital, root: 
     flip(root / "generations" / "000001" / "manifest.parquet")
     assert "run radmill ingest again" in mended(hospital, root).advice[0]
     assert set(files(root)) == set(before)
-    assert Store.open(root).generation == "000001"
+    assert hospital.ingest(root).generation == "000002"
+    assert mended(hospital, root).removed == ["generations/000001"]
+    assert verify(root).damages == []
+    assert len(Store.open(root).manifest) == 12
