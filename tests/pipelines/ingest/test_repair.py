@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.repair import Repaired, repair
+from pipelines.ingest.remake import Repaired
+from pipelines.ingest.repair import repair
 from storage.care.erase import erase
 from storage.care.verify import verify
 from storage.errors import InputError, StorageError
