@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,6 +65,19 @@ def settle(task: IngestTask, pool: GuardedPool) -> Iterator[tuple[ShardPlan, Rec
         return planned, _settle(worker, task, planned, kept)
 
     return pool.map(settled, planned_shards(task))
+
+
+def write_again(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, keys: Collection[str]) -> Record:
+    """Write and record a shard of which these films alone stayed, as a first run and its duplicates leave it."""
+    record = _write(worker, task, planned)
+    rows = [row for row in record.rows if row["key"] in keys]
+    if len(rows) == len(record.rows):
+        return record
+    path = task.shard_path(planned.shard)
+    whole = path.rename(path.with_name(f"whole-{path.name}"))
+    copied = _copy(rows, whole, path)
+    whole.unlink()
+    return save_record(task.store_root, planned.shard, Record(copied, record.left))
 
 
 def remove_superseded(task: IngestTask) -> None:
@@ -144,7 +157,7 @@ def _write(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, meter: M
                     continue
                 row = _row(key, source, frame, result)
                 placed = shard.add(_member(row), result.data)
-                shard.add(f"{key}.json", _sidecar(row))
+                shard.add(f"{key}.json", film_sidecar(row))
                 rows.append(row | _placed(planned.shard, placed))
             if meter:
                 refused = sum(isinstance(result, Refused) for result in results)
@@ -198,7 +211,7 @@ def _placed(shard: str, placed: Placed) -> Row:
     return {"shard": shard, **asdict(placed)}
 
 
-def _sidecar(row: Row) -> bytes:
+def film_sidecar(row: Row) -> bytes:
     """The film's JSON member: its row without the place, unknown numbers as null."""
     known = {
         name: None if isinstance(value, float) and math.isnan(value) else value
@@ -215,6 +228,6 @@ def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
         for row in rows:
             data = read_member(source, row["offset"], row["size"], row["crc32c"])
             placed = shard.add(_member(row), data)
-            shard.add(f"{row['key']}.json", _sidecar(row))
+            shard.add(f"{row['key']}.json", film_sidecar(row))
             copied.append(row | _placed(target.name, placed))
     return copied
