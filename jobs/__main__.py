@@ -106,9 +106,11 @@ def split_job(words: Sequence[str]) -> tuple[str, list[str]]:
         name = " ".join(words[:length])
         if name in JOBS:
             return name, list(words[length:])
-    close = difflib.get_close_matches(words[0], [*JOBS, *PLAIN], n=1)
+    pair = any(job.startswith(f"{words[0]} ") for job in JOBS)
+    name = " ".join(words[: 2 if pair else 1])
+    close = difflib.get_close_matches(name, [*JOBS, *PLAIN], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    raise ConfigError(f"There is no job {words[0]!r}.{hint} radmill --help lists the jobs.")
+    raise ConfigError(f"There is no job {name!r}.{hint} radmill --help lists the jobs.")
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -9,8 +9,8 @@ from storage.errors import check_one_of
 _BASH = """_radmill() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" job="${{COMP_WORDS[1]}}"
   COMP_WORDBREAKS="${{COMP_WORDBREAKS//=/}}"
-  case "$job ${{COMP_WORDS[2]}}" in {two_words}) job="$job ${{COMP_WORDS[2]}}";; esac
   if (( COMP_CWORD == 1 )); then COMPREPLY=($(compgen -W "{jobs}" -- "$word")); return; fi
+  case "$job ${{COMP_WORDS[2]}}" in {pairs}) job="$job ${{COMP_WORDS[2]}}";; esac
   case "$job" in
 {cases}
   esac
@@ -27,9 +27,14 @@ def script(shell: str) -> str:
         f'    "{job.name}") COMPREPLY=($(compgen -W "{" ".join(_keys(job))}" -- "$word"));;'
         for job in JOBS.values()
     )
-    two_words = "|".join(f'"{name}"' for name in JOBS if " " in name)
-    first_words = " ".join(sorted({name.split()[0] for name in [*JOBS, *PLAIN]}))
-    bash = _BASH.format(jobs=first_words, two_words=two_words, cases=cases)
+    names = [name.split() for name in [*JOBS, *PLAIN]]
+    first = sorted({name[0] for name in names})
+    pairs = "|".join(f'"{" ".join(name)}"' for name in names if len(name) == 2)
+    for word in first:  # `radmill store <tab>` offers show, sheet ...
+        second = " ".join(name[1] for name in names if name[0] == word and len(name) == 2)
+        if second and word not in JOBS:
+            cases += f'\n    "{word}") COMPREPLY=($(compgen -W "{second}" -- "$word"));;'
+    bash = _BASH.format(jobs=" ".join(first), pairs=pairs, cases=cases)
     return f"autoload -U +X bashcompinit && bashcompinit\n{bash}" if shell == "zsh" else bash
 
 

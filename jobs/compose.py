@@ -61,6 +61,8 @@ def _compose(job: Job, words: Sequence[str]) -> DictConfig:
 
 def _qualified(job: Job, word: str) -> str:
     """`batch_size=4` of the job `pretrain` is `pretraining.batch_size=4`; an unknown key is refused here."""
+    if job.bare and "=" not in word and word:
+        word = f"{job.bare}={word}"
     key, equals, value = word.partition("=")
     if not equals or not key:
         raise ConfigError(f"{word!r} is not key=value; e.g. {job.example}")

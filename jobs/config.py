@@ -11,6 +11,15 @@ from pipelines.phantoms.config import PhantomsConfig
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.reporting.config import ReportingConfig
 from pipelines.segmentation.config import SegmentationConfig
+from storage.care.config import (
+    EraseConfig,
+    FindConfig,
+    GcConfig,
+    LsConfig,
+    RebuildConfig,
+    SheetConfig,
+    ShowConfig,
+)
 from storage.config import IngestConfig, SplitConfig
 from storage.errors import check_one_of
 
@@ -38,6 +47,13 @@ class Settings:
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
     classification: ClassificationConfig = field(default_factory=ClassificationConfig)
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
+    show: ShowConfig = field(default_factory=ShowConfig)
+    sheet: SheetConfig = field(default_factory=SheetConfig)
+    ls: LsConfig = field(default_factory=LsConfig)
+    find: FindConfig = field(default_factory=FindConfig)
+    rebuild: RebuildConfig = field(default_factory=RebuildConfig)
+    gc: GcConfig = field(default_factory=GcConfig)
+    erase: EraseConfig = field(default_factory=EraseConfig)
 
     def __post_init__(self) -> None:
         check_one_of("population", self.population, ("adult", "child"))

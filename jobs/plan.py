@@ -54,7 +54,7 @@ def _lines(job: Job, settings: Settings) -> list[str]:
     lines: list[str] = []
     if "phantoms" in job.sections:
         lines += _phantom_lines(settings)
-    if settings.raw is not None:
+    if settings.raw is not None and not job.name.startswith("store "):
         lines += _raw_lines(settings)
     if settings.store is not None and "raw" not in job.required:
         lines += _store_lines(Path(settings.store))

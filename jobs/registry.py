@@ -14,7 +14,7 @@ class Job:
 
     required, optional: top-level keys that the user may type; sections: rooms whose keys apply;
     section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
-    config: name of the YAML in `jobs/conf` that picks the values.
+    config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Job:
     section: str | None = None
     config: str = "base"
     example: str = ""
+    bare: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -160,6 +161,96 @@ _ALL = (
         sections=("reporting",),
         section="reporting",
         example="radmill report store=DIR out=DIR",
+    ),
+    Job(
+        name="store show",
+        summary="one film: its row, masks, segmentations and, with out=, its picture",
+        page="jobs.store_show",
+        required=("store",),
+        optional=("out",),
+        sections=("show",),
+        section="show",
+        bare="key",
+        example="radmill store show KEY store=DIR out=film.png",
+    ),
+    Job(
+        name="store sheet",
+        summary="a contact sheet of films",
+        page="jobs.store_sheet",
+        required=("store", "out"),
+        sections=("sheet",),
+        section="sheet",
+        example="radmill store sheet store=DIR out=sheet.png which=flagged masks=true",
+    ),
+    Job(
+        name="store stats",
+        summary="what a store holds, in counts and, with out=, in bars",
+        page="jobs.store_stats",
+        required=("store",),
+        optional=("out",),
+        example="radmill store stats store=DIR out=stats.html",
+    ),
+    Job(
+        name="store ls",
+        summary="films, or with reason= what was left out, a line each",
+        page="jobs.store_ls",
+        required=("store",),
+        sections=("ls",),
+        section="ls",
+        example="radmill store ls store=DIR laterality=L",
+    ),
+    Job(
+        name="store find",
+        summary="which raw file a token stands for; needs the secret",
+        page="jobs.store_find",
+        required=("store", "raw"),
+        sections=("find",),
+        section="find",
+        example="radmill store find token=abc123 raw=DIR store=DIR",
+    ),
+    Job(
+        name="store verify",
+        summary="every byte of a store against its checksums",
+        page="jobs.store_verify",
+        required=("store",),
+        example="radmill store verify store=DIR",
+    ),
+    Job(
+        name="store repair",
+        summary="make exactly what is damaged again",
+        page="jobs.store_repair",
+        required=("store",),
+        optional=("raw", "annotations"),
+        sections=("ingest",),
+        section="ingest",
+        example="radmill store repair store=DIR raw=DIR annotations=DIR",
+    ),
+    Job(
+        name="store rebuild",
+        summary="caches made anew from the tars",
+        page="jobs.store_rebuild",
+        required=("store",),
+        sections=("rebuild",),
+        section="rebuild",
+        example="radmill store rebuild store=DIR what=crops",
+    ),
+    Job(
+        name="store gc",
+        summary="remove what no kept generation needs",
+        page="jobs.store_gc",
+        required=("store",),
+        sections=("gc",),
+        section="gc",
+        example="radmill store gc store=DIR keep=1 dry=true",
+    ),
+    Job(
+        name="store erase",
+        summary="remove a person from everything in a store, for good",
+        page="jobs.store_erase",
+        required=("store",),
+        sections=("erase",),
+        section="erase",
+        example="radmill store erase subject=PSEUDONYM store=DIR",
     ),
 )
 

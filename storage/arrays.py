@@ -2,11 +2,13 @@
 
 A group is written whole by one writer (`writing_group`), so no two ever meet in a chunk. Chunks have a
 crc32c each and lie in files of their own, or many in one Zarr shard, whose index has one too; an absent file is
-an error whenever it is read, not zeros. The same pixels give the same bytes.
+an error whenever it is read, not zeros. The same pixels give the same bytes. The group's own attributes list the
+checksums of all its files, and its zarr.json is sealed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil, prod
@@ -19,8 +21,11 @@ from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
-from storage.atomic import new_folder
+from storage.atomic import json_bytes, new_folder
 from storage.errors import StorageError
+from storage.seal import BLANK, as_json, folder_sums, sealed
+
+GROUP = "zarr.json"
 
 
 @contextmanager
@@ -29,6 +34,7 @@ def writing_group(path: Path) -> Iterator[Path]:
     with new_folder(path) as folder:
         zarr.create_group(folder, zarr_format=3)
         yield folder
+        _seal(folder)
 
 
 def create_array(
@@ -113,3 +119,9 @@ class _Complete(LocalStore):  # type: ignore[misc]
         if value is None and key.startswith("c/"):
             raise StorageError(f"{self.root / key} is missing; remove {self.root.parent} to have it rebuilt.")
         return value
+
+
+def _seal(folder: Path) -> None:
+    group = json.loads((folder / GROUP).read_bytes())
+    group["attributes"] = {"checksums": as_json(folder_sums(folder, without=GROUP)), "seal": BLANK}
+    (folder / GROUP).write_bytes(sealed(json_bytes(group)))

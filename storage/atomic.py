@@ -37,8 +37,13 @@ def write_json(path: Path, obj: object) -> None:
 
     Raises TypeError for anything but mappings, lists, tuples, strings, numbers, booleans and None.
     """
+    write_bytes(path, json_bytes(obj))
+
+
+def json_bytes(obj: object) -> bytes:
+    """The bytes that `write_json` writes."""
     text = json.dumps(_finite(obj), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    return f"{text}\n".encode()
 
 
 @contextmanager

@@ -1,18 +1,26 @@
-"""Generations: the three tables of a store, never changed once CURRENT names them."""
+"""Generations: the three tables of a store, never changed once CURRENT names them.
+
+Beside them lies checksums.json: size and CRC-32C of each table and of every shard that they name, whole tars
+with headers and padding.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage import schemas, tables
 from storage.atomic import new_folder, remove_folder, write_text
 from storage.errors import StorageError
+from storage.seal import CHECKSUMS, Sum, as_json, data_sum, file_sum, from_json, read_sealed_json, sealed_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Table -> its schema and the columns that order its rows.
 _TABLES: dict[str, tuple[pa.Schema, list[str]]] = {
@@ -28,7 +36,7 @@ def current(root: Path) -> str | None:
     path = root / "CURRENT"
     if not path.exists():
         return None
-    name = path.read_text().strip()
+    name = path.read_bytes().decode("ascii", "replace").strip()
     if not (name.isdigit() and (root / "generations" / name).is_dir()):
         raise StorageError(f"{path} must name a folder of generations/, but names {name!r}; restore either.")
     return name
@@ -58,6 +66,7 @@ def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame | pa.T
         f"{name}.parquet": tables.encode_table(rows.pop(name), _TABLES[name][0], name) for name in _TABLES
     }
     files["shards.txt"] = "".join(f"shards/{name}\n" for name in shards).encode()
+    files[CHECKSUMS] = _checksums(root, live, files, shards)
     if live is not None and _holds(root / "generations" / live, files):
         return live
     generation = f"{int(live or 0) + 1:06d}"
@@ -73,6 +82,34 @@ def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame | pa.T
 def _ordered(rows: pd.DataFrame | pa.Table, name: str) -> pa.Table:
     schema, order = _TABLES[name]
     return tables.conform(rows, schema, name).sort_by([(column, "ascending") for column in order])
+
+
+def checksums(root: Path, generation: str) -> tuple[dict[str, Sum], dict[str, Sum]]:
+    """Sums of the generation's files and of its shards, by name.
+
+    Raises StorageError where the list is damaged, FileNotFoundError where the generation has none.
+    """
+    path = root / "generations" / generation / CHECKSUMS
+    content = read_sealed_json(path)
+    try:
+        return from_json(content["files"]), from_json(content["shards"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path} is damaged.") from error
+
+
+def _checksums(root: Path, live: str | None, files: Mapping[str, bytes], shards: list[str]) -> bytes:
+    """The list for a generation; a shard's name stands for its bytes, so one that is known is not read again."""
+    try:
+        _, known = checksums(root, live) if live is not None else ({}, {})
+    except (FileNotFoundError, StorageError):
+        known = {}
+    sums = {}
+    for name in shards:
+        path = root / "shards" / name
+        same = name in known and known[name].size == path.stat().st_size
+        sums[name] = known[name] if same else file_sum(path)
+    of_files = {name: data_sum(data) for name, data in files.items()}
+    return sealed_json({"files": as_json(of_files), "shards": as_json(sums)})
 
 
 def _check(manifest: pa.Table, annotations: pa.Table, exclusions: pa.Table) -> None:

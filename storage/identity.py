@@ -71,6 +71,10 @@ class Secret:
         """Stands for a file below raw=, so that its owner can find it again."""
         return self._word("token", relative_path)
 
+    def tombstone(self, subject: str) -> str:
+        """Stands for an erased subject's pseudonym: tells a later ingest, and nobody without the secret."""
+        return self._word("erased", subject)
+
     def device(self, manufacturer: str, model: str) -> str:
         """Tells devices apart without naming the model: 6 characters."""
         return self._word("device", normalise(manufacturer), normalise(model))[:6]
@@ -81,6 +85,39 @@ class Secret:
         message = b"".join(f"{len(part)}:".encode() + part for part in encoded)
         digest = hmac.digest(self._key, message, "sha256")
         return base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+
+
+def key_path(store_root: Path, key_file: str | None) -> Path:
+    """Where a store's secret lies: as named, else STORE.key beside the store."""
+    if key_file:
+        return Path(key_file)
+    # . and .. have no name to put .key after; a link keeps its own, beside which its key was made
+    root = store_root.resolve() if store_root.name in ("", "..") else store_root
+    return root.with_name(f"{root.name}.key")
+
+
+def work_path(store_root: Path, key_file: str | None) -> Path:
+    """The folder of an ingest's state between its steps, beside the key; several stores may share a key."""
+    store = hashlib.sha256(bytes(store_root.resolve())).hexdigest()[:8]
+    key = key_path(store_root, key_file)
+    return key.with_name(f".{key.name}-{store}.work")
+
+
+def owner_secret(store_root: Path, key_file: str | None, key_id: str) -> Secret:
+    """The secret of a store, by those who have it; the public one of phantoms needs no file. Never makes one."""
+    if key_file is None and Secret.phantom().key_id == key_id:
+        return Secret.phantom()
+    path = key_path(store_root, key_file)
+    if not path.exists():
+        raise InputError(
+            f"The secret of {store_root} is needed, but {path} does not exist; name it as key_file=."
+        )
+    secret = Secret.load_or_create(path)
+    if secret.key_id != key_id:
+        raise InputError(
+            f"{store_root} was made with key {key_id}, but {path} holds {secret.key_id}; name the store's own."
+        )
+    return secret
 
 
 def normalise(identifier: str) -> str:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage import generations, schemas, tables
-from storage.atomic import write_json
 from storage.codec import decode, decode_png
 from storage.errors import InputError, StorageError
+from storage.seal import read_sealed_json, write_sealed_json
 from storage.shards import read_member
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 
 class _Place(NamedTuple):
@@ -53,7 +54,7 @@ class Store:
     def create(cls, root: Path, key_id: str) -> Store:
         """Make a store, or take up the one there is; InputError where it has another key or newer format."""
         if not (root / "store.json").exists():
-            write_json(root / "store.json", {"format": schemas.FORMAT, "key_id": key_id})
+            write_sealed_json(root / "store.json", {"format": schemas.FORMAT, "key_id": key_id})
         store = cls(root, _key_id(root), generations.current(root))
         if store.key_id != key_id:
             raise InputError(
@@ -97,6 +98,8 @@ class Store:
     @property
     def all_exclusions(self) -> pd.DataFrame:
         """Films, frames, masks and outcomes that were left out (schemas.EXCLUSIONS)."""
+        import pandas as pd
+
         return pd.concat([self.exclusions, self.outcome_exclusions], ignore_index=True)
 
     def read_image(self, key: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -253,14 +256,14 @@ def _places(frame: pd.DataFrame) -> list[_Place]:
 def _key_id(root: Path) -> str:
     path = root / "store.json"
     try:
-        settings = json.loads(path.read_bytes())
+        settings = read_sealed_json(path)
         version, key_id = int(settings["format"]), str(settings["key_id"])
     except FileNotFoundError:
         raise InputError(
             f"{root} is not a store: it has no store.json. Make one with radmill ingest raw=DIR store={root}."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} is damaged; restore it.") from error
+    except (StorageError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is damaged; run radmill store repair store={root}.") from error
     if version > schemas.FORMAT:
         raise InputError(
             f"{root} has format {version}, but this radmill reads {schemas.FORMAT}; install a newer one."

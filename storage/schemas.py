@@ -28,6 +28,7 @@ EXCLUSION_REASONS = (
     "outside_window",  # an outcome measured too long before or after its film, or nobody knows when
     "superseded",  # an outcome of another day than the one nearest to the film
     "z_score",  # a Z-score alone: the young are measured against their own age, and no T-score follows from it
+    "erased",  # its person was erased from the store and does not come back
 )
 
 _STR = pa.string()

@@ -64,13 +64,21 @@ class FilmCache:
 def open_cache(store: Store, kind: str, progress: Callable[[int, int, str], None] | None = None) -> FilmCache:
     """The cache of the store's generation, built first where there is none. kind: windows or films."""
     check_one_of("kind", kind, KINDS)
+    keys, path = _cached(store, kind)["key"].tolist(), cache_path(store, kind)
+    if not path.exists():
+        _build(store, path, keys, kind, progress)
+    return FilmCache(store, path, set(keys))
+
+
+def cache_path(store: Store, kind: str) -> Path:
+    """Where the cache of the store's generation lies, or would lie."""
+    return store.root / "arrays" / f"{kind}-{_identity(_cached(store, kind))}.zarr"
+
+
+def _cached(store: Store, kind: str) -> pd.DataFrame:
     films = store.manifest
     large = films["height"] * films["width"] > _LARGE_PX
-    films = films[large if kind == "windows" else films["bits"] > 8]
-    path = store.root / "arrays" / f"{kind}-{_identity(films)}.zarr"
-    if not path.exists():
-        _build(store, path, films["key"].tolist(), kind, progress)
-    return FilmCache(store, path, set(films["key"]))
+    return films[large if kind == "windows" else films["bits"] > 8]
 
 
 def _identity(films: pd.DataFrame) -> str:

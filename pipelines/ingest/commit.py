@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
+from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.plan import (
     ShardPlan,
@@ -24,12 +25,14 @@ from pipelines.ingest.plan import (
 )
 from pipelines.ingest.records import Record, Row
 from pipelines.ingest.scan import Exclusion, Source, list_files
+from pipelines.ingest.settle import remove_superseded, settle
 from pipelines.ingest.task import IngestTask
-from pipelines.ingest.write import missing_shards, remove_superseded, settle
+from pipelines.ingest.write import missing_shards
 from pipelines.outcomes.match import match_outcomes
 from pipelines.outcomes.rule import parse_rule
 from pipelines.outcomes.sheet import read_outcome_sheet
 from pipelines.progress import Progress
+from storage.care import tombstones
 from storage.errors import StorageError
 from storage.identity import Secret
 from storage.manifest import Store
@@ -107,7 +110,8 @@ def _write_outcomes(task: IngestTask, store: Store, secret: Secret, days: dict[s
     assert task.outcomes
     sheet = read_outcome_sheet(task.outcomes, task.study, task.mapping)
     outcomes = match_outcomes(sheet, task.study, secret, subjects_by_patient(task), days)
-    store.write_outcomes(outcomes.rows, outcomes.exclusions)
+    left = unnamed(outcomes.exclusions, secret, tombstones.load(task.store_root))
+    store.write_outcomes(outcomes.rows, left)
     return outcomes.advice
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.ingest.decode import Refused
+from pipelines.ingest.erased import without_erased
 from pipelines.ingest.overrides import Override, read_overrides
 from pipelines.ingest.scan import Exclusion, Scan, Source, identify, missing_scans, scanned
 from pipelines.ingest.select import select
@@ -21,6 +22,7 @@ from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.outcomes.match import check_any_match
 from pipelines.outcomes.sheet import read_outcome_sheet
 from storage.atomic import write_json
+from storage.care import tombstones
 from storage.errors import InputError, StorageError
 from storage.manifest import Store
 from storage.plan import Film, plan_shards
@@ -49,7 +51,7 @@ class ShardPlan:
 
 
 def plan(task: IngestTask, width: int) -> Plan:
-    """Merge the parts of the scan, name each shard and its films, and make the store.
+    """Merge the parts of the scan, name each shard and its films, and make the store; erased people stay away.
 
     Raises:
         InputError: no file holds a film, it can't be told whose one is, or the store has another key.
@@ -65,6 +67,7 @@ def plan(task: IngestTask, width: int) -> Plan:
     if task.outcomes:
         check_any_match(read_outcome_sheet(task.outcomes, task.study, task.mapping), scan.subjects_by_patient)
     Store.create(task.store_root, secret.key_id)
+    scan = without_erased(scan, secret, tombstones.load(task.store_root))
     films = sum(len(source.keys) for source in scan.sources)
     made = Plan(len(scan.sources) + len(scan.exclusions), films, phantoms)
     write_lines(task.work / "names.jsonl", scan.keys_by_name.items())

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import write_text
+from storage.atomic import write_bytes
 from storage.errors import StorageError
+from storage.seal import BLANK, read_sealed_json, sealed
 
 Row = dict[str, Any]  # a row of the manifest or of the annotations, without what depends on paths
 
@@ -57,8 +58,9 @@ def save_record(store_root: Path, shard: str, record: Record) -> Record:
     """Write the record; its shard is whole by then. Returns it as a rerun reads it: unknown numbers are None."""
     rows = [{name: _known(value) for name, value in row.items()} for row in record.rows]
     # on one line: with an indent json is ten times slower
-    content = json.dumps({"rows": rows, "left": list(map(asdict, record.left))}, sort_keys=True)
-    write_text(_path(store_root, shard), content + "\n")
+    content = {"rows": rows, "left": list(map(asdict, record.left)), "seal": BLANK}
+    data = json.dumps(content, sort_keys=True).encode() + b"\n"
+    write_bytes(_path(store_root, shard), sealed(data))
     return _read(_path(store_root, shard))
 
 
@@ -69,9 +71,9 @@ def _known(value: Any) -> Any:
 
 def _read(path: Path) -> Record:
     try:
-        content = json.loads(path.read_text())
+        content = read_sealed_json(path)
         return Record(content["rows"], [Left(**left) for left in content["left"]])
-    except (ValueError, KeyError, TypeError) as error:
+    except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error
 
 

@@ -14,7 +14,6 @@ that its owner alone may open, and goes away when the ingest is committed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -27,7 +26,7 @@ from pipelines.ingest.guard import GuardedPool
 from storage.atomic import replacing
 from storage.config import IngestConfig
 from storage.errors import StorageError
-from storage.identity import Secret
+from storage.identity import Secret, key_path, work_path
 from storage.radiograph import Limits
 
 _DECODERS = ("pipelines.ingest.decode",)
@@ -66,17 +65,12 @@ class IngestTask:
     @property
     def key_path(self) -> Path:
         """Where the secret lies: as configured, else STORE.key beside the store."""
-        if self.config.key_file:
-            return Path(self.config.key_file)
-        # . and .. have no name to put .key after; a link keeps its own, beside which its key was made
-        root = self.store_root.resolve() if self.store_root.name in ("", "..") else self.store_root
-        return root.with_name(f"{root.name}.key")
+        return key_path(self.store_root, self.config.key_file)
 
     @property
     def work(self) -> Path:
-        """The folder of this ingest's state, beside the key; several stores may share a key."""
-        store = hashlib.sha256(bytes(self.store_root.resolve())).hexdigest()[:8]
-        return self.key_path.with_name(f".{self.key_path.name}-{store}.work")
+        """The folder of this ingest's state."""
+        return work_path(self.store_root, self.config.key_file)
 
     @property
     def no_films(self) -> list[Path]:

@@ -7,7 +7,6 @@ whole part and ends in the same bytes.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +26,12 @@ from pipelines.segmentation.predict import Prediction, Segmenter
 from pipelines.segmentation.regions import RegionCrop, crop_regions
 from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO
 from storage.arrays import create_array, writing_group
-from storage.atomic import new_folder, remove_folder, write_json
+from storage.atomic import new_folder, remove_folder
 from storage.codec import encode_png
 from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import FILM_INDEX, REGION_INDEX
+from storage.seal import CHECKSUMS, as_json, folder_sums, read_sealed_json, sealed_json, write_sealed_json
 from storage.shards import Placed, ShardWriter
 from storage.tables import read_table, write_table
 
@@ -72,7 +72,7 @@ def segment_store(
         "films": len(store.manifest),
         "regions": study.regions,
     }
-    if (folder / INFO).exists() and json.loads((folder / INFO).read_text()) == info:
+    if (folder / INFO).exists() and read_sealed_json(folder / INFO) == info:
         return folder
     remove_folder(folder)
     parts_folder = folder.with_name(f".{folder.name}-{store.generation}.parts")
@@ -87,7 +87,9 @@ def segment_store(
         progress(min(start + FILMS_PER_PART, len(films)), len(films), "films segmented")
     with new_folder(folder) as temporary:
         assemble(parts, segmenter, temporary, len(films))
-        write_json(temporary / INFO, info)
+        write_sealed_json(temporary / INFO, info)
+        sums = folder_sums(temporary, without=CHECKSUMS)
+        (temporary / CHECKSUMS).write_bytes(sealed_json({"files": as_json(sums)}))
     remove_folder(parts_folder)
     return folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from storage.codec import decode_png
 from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import FILM_INDEX, REGION_INDEX
+from storage.seal import read_sealed_json
 from storage.shards import read_member
 from storage.tables import read_table
 
@@ -27,7 +27,7 @@ class Segmentation:
         """Use `open_segmentation`."""
         self.folder = folder
         self.model_id = folder.name
-        self.info: dict[str, Any] = json.loads((folder / INFO).read_text())
+        self.info: dict[str, Any] = read_sealed_json(folder / INFO)
         self.regions: pd.DataFrame = read_table(folder / INDEX, REGION_INDEX)
         """One row per film and region (schemas.REGION_INDEX)."""
         self.films: pd.DataFrame = read_table(folder / FILMS, FILM_INDEX)

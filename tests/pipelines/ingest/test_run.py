@@ -92,7 +92,8 @@ def test_keys_and_shards_do_not_depend_on_paths(hospital: Any, tmp_path: Path) -
         shutil.copy(path, target)
     replace(hospital, raw=moved).ingest(tmp_path / "two", annotations=None)
     one, two = content(tmp_path / "one"), content(tmp_path / "two")
-    assert {name for name in one if one[name] != two[name]} == {"generations/000001/manifest.parquet"}
+    differing = {"generations/000001/manifest.parquet", "generations/000001/checksums.json"}
+    assert {name for name in one if one[name] != two[name]} == differing
 
 
 @pytest.mark.parametrize("lost", ["records/*.json", "shards/*.tar", "shards/radiographs-[0-7]*", "CURRENT"])

@@ -19,6 +19,7 @@ from pipelines.segmentation.model import SegmenterSettings
 from pipelines.segmentation.predict import Segmenter
 from pipelines.segmentation.stored import open_segmentation
 from storage.atomic import write_json
+from storage.care.verify import verify
 from storage.errors import ConfigError, InputError
 from storage.manifest import Store
 
@@ -73,6 +74,18 @@ def test_every_film_and_region_is_there_once(
             else:
                 with pytest.raises(ValueError, match="look at `found` first"):
                     segmentation.read_region(region)
+
+
+def test_a_flipped_bit_in_any_of_its_files_is_found(
+    make_store: Callable[..., Store], model_folder: Path, study: StudyConfig, config: SegmentationConfig
+) -> None:
+    store = make_store(num_films=2)
+    folder = segment.segment_store(store, model_folder, study, config)
+    assert verify(store.root).damages == []
+    for name, data in contents(folder).items():
+        (folder / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        assert f"segmentations/{folder.name}/{name}" in {one.file for one in verify(store.root).damages}
+        (folder / name).write_bytes(data)
 
 
 def test_killed_and_rerun_ends_in_the_same_bytes(

@@ -1,0 +1,41 @@
+"""One film of a store: its row, its masks, what segmentations made of it, and its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.config import Settings
+from jobs.folders import existing, opened_store
+from jobs.progress import console
+from storage.errors import ConfigError
+
+
+def check(settings: Settings) -> None:
+    """The store is there; a film is named."""
+    if not settings.show.key:
+        raise ConfigError("radmill store show needs a key; e.g. radmill store show KEY store=DIR")
+    existing(str(settings.store), "store")
+
+
+def main(settings: Settings) -> int:
+    """`radmill store show KEY store=DIR [out=film.png]`; of the key its beginning is enough."""
+    from storage.care import look
+
+    store = opened_store(settings)
+    keys = look.table(store, "manifest", ["key"])["key"].to_pylist()
+    key = look.whole_key(keys, str(settings.show.key))
+    [row] = look.rows_where(look.table(store, "manifest"), "key", key)
+    for name, value in row.items():
+        print(f"{name:20} {'-' if value in (None, '') else value}")
+    for mask in look.rows_where(look.table(store, "annotations"), "key", key):
+        print(
+            f"{'mask ' + mask['annotator']:20} weight {mask['weight']:.3g} {mask['tool']} {mask['shard']}".rstrip()
+        )
+    for model_id, film in look.segmentation_rows(store.root, key).items():
+        found = ", ".join(region["region"] for region in film["regions"] if region["found"]) or "nothing"
+        print(f"{'segmentation':20} {model_id}: {found}")
+    if settings.out is not None:
+        from pipelines.reporting.sheet import write_film
+
+        console.print(f"Picture: {write_film(Path(settings.out), store, row)}", markup=False)
+    return 0

@@ -1,0 +1,42 @@
+"""Tokens back to files, for the owner of the secret: which file was left out, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.ingest.scan import list_files
+from storage.identity import Secret
+from storage.manifest import Store
+
+
+class Located(NamedTuple):
+    """A token with what became of its file; name: its path below raw=, None where no file there has it."""
+
+    token: str
+    name: str | None
+    fate: str
+
+
+def find(
+    store: Store, raw: Path, secret: Secret, wanted: Collection[str], reason: str, skip: Sequence[Path] = ()
+) -> list[Located]:
+    """The files below raw of these tokens, given by their beginnings, or of all exclusions with this reason."""
+    fates = _fates(store, reason)
+    if not reason:
+        fates = {token: fate for token, fate in fates.items() if token.startswith(tuple(wanted))}
+    names = {secret.token(name): name for name in list_files(raw, "raw", skip)}
+    unknown = {token for token in names if token not in fates and token.startswith(tuple(wanted) or ("-",))}
+    fates |= dict.fromkeys(unknown, "not in the store")
+    return [Located(token, names.get(token), fate) for token, fate in sorted(fates.items())]
+
+
+def _fates(store: Store, reason: str) -> dict[str, str]:
+    """Token -> what became of the file; of one reason alone where one is given."""
+    rows = store.all_exclusions
+    rows = rows[rows["reason"] == reason] if reason else rows
+    fates = {} if reason else dict.fromkeys(store.manifest["token"], "in the store")
+    for token, why, detail in zip(rows["token"], rows["reason"], rows["detail"], strict=True):
+        fates[token] = f"{why}: {detail}" if detail else why
+    return fates

@@ -1,0 +1,115 @@
+"""Films of a store as a person wants to see them: one large, or many as a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.contact_sheet import paint_outlines, tiled, write_png
+from pipelines.progress import Progress, silent
+from pipelines.reporting.overlays import stretch
+from storage.care import look
+from storage.errors import InputError
+from storage.manifest import Store
+
+CELL_WIDTH, CELL_HEIGHT, CAPTION = 260, 320, 34
+SHOWN_HEIGHT = 1200
+STAMP = "PHANTOM DATA"
+_AMBER, _GRAY = (60, 170, 240), (190, 190, 190)
+
+Picture = NDArray[np.uint8]
+
+
+def write_film(path: Path, store: Store, row: Mapping[str, Any]) -> Path:
+    """Write a PNG of one film, by its row in the manifest, at most SHOWN_HEIGHT high, with all its masks' outlines."""
+    scale = min(1.0, SHOWN_HEIGHT / row["height"])
+    size = max(1, round(row["width"] * scale)), max(1, round(row["height"] * scale))
+    picture = _drawn(store, row["key"], size, masks=True)
+    if row["data_kind"] == "phantom":
+        _write(picture, STAMP, (6, 22), _AMBER, 0.6)
+    return write_png(path, picture)
+
+
+def write_sheet(
+    path: Path,
+    store: Store,
+    films: int,
+    which: str = "random",
+    masks: bool = False,
+    seed: int = 0,
+    columns: int = 8,
+    progress: Progress = silent,
+) -> int:
+    """Write a PNG contact sheet, one cell per film, in the order of their keys; the number of films on it.
+
+    which: random, or flagged (see `flags`). InputError where no film is to be shown.
+    """
+    rows = choose(store, films, which, seed)
+    if not rows:
+        raise InputError(f"{store.root} has no {'flagged ' * (which == 'flagged')}films to show.")
+    cells = []
+    for row in rows:
+        cells.append(_cell(store, row, masks))
+        progress(len(cells), len(rows), "films drawn")
+    sheet = tiled(cells, min(columns, len(cells)))
+    if any(row["data_kind"] == "phantom" for row in rows):
+        band = np.zeros((28, sheet.shape[1], 3), np.uint8)
+        _write(band, STAMP, (6, 20), _AMBER, 0.6)
+        sheet = np.concatenate([band, sheet])
+    write_png(path, sheet)
+    return len(rows)
+
+
+def choose(store: Store, films: int, which: str, seed: int) -> list[dict[str, Any]]:
+    """Rows of the manifest, ordered by key; the same seed chooses the same films."""
+    rows: Sequence[dict[str, Any]] = look.table(store, "manifest").to_pylist()
+    if which == "flagged":
+        rows = [row for row in rows if flags(row)]
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:films]
+    return [rows[index] for index in sorted(chosen)]
+
+
+def flags(row: Mapping[str, Any]) -> list[str]:
+    """What is in doubt about a film, in a word each."""
+    polarity = row["polarity_flag"] not in (
+        None,
+        "",
+        "inverted",
+    )  # inverted: told by the file, nothing in doubt
+    return (
+        ["polarity?"] * polarity
+        + ["no side"] * (not row["laterality"])
+        + ["no spacing"] * (not row["spacing_source"])
+    )
+
+
+def _cell(store: Store, row: Mapping[str, Any], masks: bool) -> Picture:
+    scale = min(CELL_WIDTH / row["width"], (CELL_HEIGHT - CAPTION) / row["height"])
+    width, height = (max(1, round(row[name] * scale)) for name in ("width", "height"))
+    cell = np.zeros((CELL_HEIGHT, CELL_WIDTH, 3), np.uint8)
+    left = (CELL_WIDTH - width) // 2
+    cell[:height, left : left + width] = _drawn(store, row["key"], (width, height), masks)
+    said = [row["laterality"] or "-", row["view"] or "-"]
+    _write(cell, f"{row['key'][:10]} {' '.join(said)}", (4, CELL_HEIGHT - 20), _GRAY, 0.42)
+    _write(cell, ", ".join(flags(row)), (4, CELL_HEIGHT - 6), _AMBER, 0.4)
+    return cell
+
+
+def _drawn(store: Store, key: str, size: tuple[int, int], masks: bool) -> Picture:
+    """The film at a size (width, height), HxWx3, its grays stretched between percentiles."""
+    gray = stretch(cv2.resize(store.read_image(key), size, interpolation=cv2.INTER_AREA))
+    picture = np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
+    for mask in store.read_masks(key).values() if masks else ():
+        paint_outlines(picture, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST))
+    return picture
+
+
+def _write(
+    picture: Picture, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float
+) -> None:
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)

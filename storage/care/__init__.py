@@ -1,0 +1,1 @@
+"""Looking into a store and caring for it, by its bytes alone."""

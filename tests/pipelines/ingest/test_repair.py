@@ -1,0 +1,147 @@
+"""Repair ends in the bytes from before the damage, or refuses and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.config import StudyConfig
+from pipelines.ingest.remake import Repaired
+from pipelines.ingest.repair import repair
+from pipelines.ingest.run import ingest
+from storage.care.erase import erase
+from storage.care.verify import verify
+from storage.errors import InputError, StorageError
+from storage.identity import Secret
+from storage.manifest import Store
+from tests.pipelines.ingest.conftest import CANARY, SMALL, Hospital
+
+
+@pytest.fixture
+def root(hospital: Hospital, tmp_path: Path) -> Path:
+    hospital.film(0, 2, seed=1)  # the pixels of another film of subject 0: its shard is a copy without it
+    hospital.ingest(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def mended(hospital: Hospital, root: Path, **named: Path | None) -> Repaired:
+    config = replace(SMALL, key_file=str(hospital.key_file))
+    places = {"raw": hospital.raw, "annotations": hospital.annotations} | named
+    return repair(root, config, StudyConfig(), **places)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def flip(path: Path, place: int = 600) -> None:
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 4
+    path.write_bytes(data)
+
+
+def test_every_shard_comes_back_in_its_bytes(hospital: Hospital, root: Path) -> None:
+    before = files(root)
+    assert verify(root).damages == []
+    shards = sorted(name for name in before if name.startswith("shards/"))
+    for number, name in enumerate(shards):
+        if number == 0:
+            (root / name).unlink()
+        else:
+            flip(root / name, place=(0, 130, 600)[number % 3])
+    assert {damage.file for damage in verify(root).damages} == set(shards)
+    done = mended(hospital, root)
+    assert sorted(done.made) == shards and not done.removed and not done.advice
+    assert files(root) == before
+    assert verify(root).damages == []
+
+
+@pytest.mark.parametrize("codec", ["png", "htj2k"])
+def test_films_come_back_in_the_codec_that_they_had(hospital: Hospital, tmp_path: Path, codec: str) -> None:
+    """Whatever ingest.codec= says now, and of a JPEG its own bytes; one of two equal films is in neither shard."""
+    ramp = np.add.outer(np.arange(48), np.arange(40)).astype(np.uint8)
+    for subject, name in ((0, "a"), (0, "b"), (1, "c")):
+        picture = Image.fromarray(ramp if name != "a" else ramp.T.copy())
+        picture.save(hospital.raw / f"{CANARY}-{subject}" / f"{name}.jpg", comment=name)
+    root = tmp_path / "store"
+    config = replace(SMALL, key_file=str(hospital.key_file), codec=codec)
+    ingest(hospital.raw, root, config, StudyConfig(), annotations=hospital.annotations)
+    store = Store.open(root)
+    assert set(store.manifest["codec"]) == {codec, "jpeg"}
+    assert list(store.exclusions["reason"]) == ["duplicate"]
+    before = files(root)
+    for path in (root / "shards").glob("radiographs-*"):
+        path.unlink()
+    done = mended(hospital, root)
+    assert len(done.made) == len(store.manifest["shard"].unique()) and not done.advice
+    assert files(root) == before
+
+
+def test_names_come_back(hospital: Hospital, root: Path) -> None:
+    before = files(root)
+    flip(root / "CURRENT", 1)
+    flip(root / "store.json", 20)
+    assert sorted(mended(hospital, root, raw=None).made) == ["CURRENT", "store.json"]
+    assert files(root) == before
+
+
+def test_a_record_comes_back_with_the_next_ingest(hospital: Hospital, root: Path) -> None:
+    before = files(root)
+    for path in sorted((root / "records").glob("*.json")):
+        flip(path, 100)
+    done = mended(hospital, root)
+    assert len(done.removed) == len([name for name in before if name.startswith("records/")])
+    assert verify(root).damages == []
+    hospital.ingest(root)
+    assert files(root) == before
+
+
+def test_changed_and_gone_sources_are_counted_and_nothing_changes(hospital: Hospital, root: Path) -> None:
+    for shard in (root / "shards").glob("radiographs-*"):
+        flip(shard)
+    films = sorted(hospital.raw.rglob("*.dcm"))
+    films[3].unlink()
+    films[5].write_bytes(films[6].read_bytes())
+    before = files(root)
+    with pytest.raises(
+        StorageError, match=r"files that the damaged shards were made from, 1 are gone .* and 1 changed"
+    ):
+        mended(hospital, root)
+    assert files(root) == before
+    with pytest.raises(InputError, match="give raw=DIR"):
+        mended(hospital, root, raw=None)
+
+
+def test_other_masks_are_not_taken(hospital: Hospital, root: Path) -> None:
+    [shard] = (root / "shards").glob("annotations-*")
+    flip(shard)
+    before = files(root)
+    hospital.mask(0, 0, "a0", value=3)
+    done = mended(hospital, root)
+    assert not done.made and "run radmill ingest" in done.advice[0]
+    assert before.items() <= files(root).items()
+
+
+def test_a_shard_rewritten_by_an_erasure_can_be_repaired(hospital: Hospital, root: Path) -> None:
+    secret = Secret.load_or_create(hospital.key_file)
+    erase(root, secret.subject("", f"{CANARY}-0"), secret)
+    before = files(root)
+    for shard in (root / "shards").glob("radiographs-*"):
+        flip(shard)
+    mended(hospital, root)
+    assert files(root) == before
+
+
+def test_tables_of_the_live_generation_are_for_ingest(hospital: Hospital, root: Path) -> None:
+    before = files(root)
+    flip(root / "generations" / "000001" / "manifest.parquet")
+    assert "run radmill ingest again" in mended(hospital, root).advice[0]
+    assert set(files(root)) == set(before)
+    assert hospital.ingest(root).generation == "000002"
+    assert mended(hospital, root).removed == ["generations/000001"]
+    assert verify(root).damages == []
+    assert len(Store.open(root).manifest) == 12
