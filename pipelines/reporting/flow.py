@@ -33,6 +33,7 @@ REASONS = {
     "outside_window": "an outcome too far in time from its film",
     "superseded": "an outcome of another day than the one nearest to the film",
     "z_score": "a Z-score alone, which is no T-score",
+    "erased": "its person was erased from the store",
 }
 
 # Exclusions of these stages are masks and outcomes, not films: they stand beside the flow, not in it.

@@ -19,6 +19,7 @@ LIGHT = [
     "--completion bash",
     "plan demo",
     "plan --help",
+    "store ls --help",
 ]
 
 

@@ -58,6 +58,13 @@ def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
         ("train-segmenter", [*OUT, "channels=[24"], "check brackets, quotes and commas"),
         ("train-segmenter", [*OUT, "channels=24"], "ListConfig, list or tuple."),
         ("ingest", ["raw"], "'raw' is not key=value"),
+        ("store gc", ["store=s", "keep=-1"], "gc.keep must be at least 0, but is -1."),
+        (
+            "store rebuild",
+            ["store=s", "what=masks"],
+            "rebuild.what must be one of all, crops, windows, films",
+        ),
+        ("store ls", ["store=s", "reason=erasd"], "ls.reason must be one of not_an_image, "),
     ],
 )
 def test_mistakes_are_sentences(job: str, words: list[str], sentence: str) -> None:
@@ -65,6 +72,11 @@ def test_mistakes_are_sentences(job: str, words: list[str], sentence: str) -> No
         settings_for(JOBS[job], words)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_word_alone_is_the_key_of_the_film_to_show() -> None:
+    assert settings_for(JOBS["store show"], ["a2c", "store=s"]).show.key == "a2c"
+    assert settings_for(JOBS["store show"], ["key=a2c", "store=s"]).show.key == "a2c"
 
 
 def test_a_section_is_not_among_its_own_keys() -> None:

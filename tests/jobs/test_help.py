@@ -52,6 +52,11 @@ def test_a_jobs_own_keys_have_no_prefix_and_the_important_ones_come_first(
     assert "pretraining." not in told
 
 
+def test_out_says_what_it_is_of_each_job(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "PNG file to draw the film into" in help_of("store show", capsys)
+    assert "folder of this run" in help_of("classify", capsys)
+
+
 def test_help_is_fast() -> None:
     before = os.times()  # seconds of the processor: a busy machine must not fail this
     subprocess.run([sys.executable, "-m", "jobs", "run", "--help"], check=True, capture_output=True)
