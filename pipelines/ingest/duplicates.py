@@ -6,15 +6,14 @@ which are in no shard any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from pipelines.ingest.near import Look, correlate, near_duplicates
 from pipelines.ingest.records import Left
-from storage.atomic import write_json
 from storage.errors import StorageError
+from storage.seal import read_sealed_json, write_sealed_json
 from storage.thumbnail import Gray
 
 _IN_MEMORY = 256  # small pictures of 128 kB
@@ -59,7 +58,7 @@ def _near(looks: Sequence[Look], store_root: Path, small: Callable[[Look], Gray]
 
     near = near_duplicates(looks, correlation)
     if seen:
-        write_json(path, dict(sorted(seen.items())))
+        write_sealed_json(path, dict(sorted(seen.items())))
     else:
         path.unlink(missing_ok=True)
     return near
@@ -67,8 +66,8 @@ def _near(looks: Sequence[Look], store_root: Path, small: Callable[[Look], Gray]
 
 def _load(path: Path) -> dict[str, float]:
     try:
-        return {str(pair): float(value) for pair, value in json.loads(path.read_bytes()).items()}
+        return {str(pair): float(value) for pair, value in read_sealed_json(path).items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (StorageError, ValueError, TypeError) as error:
         raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _Sample = tuple[str, str | None]  # key and, of a mask, annotator
 # Kind of a member that a row of a table names -> what its columns begin with.
-_COLUMNS = {"image": "", "mask": ""}
+_COLUMNS = {"image": "", "mask": "", "valid": "valid_"}
 
 
 def erase(root: Path, subject: str, secret: Secret, key_file: str | None = None) -> dict[str, Any]:
