@@ -1,10 +1,11 @@
-"""Distinct phantom films for the benchmarks, fast: a few are rendered, the others are turned and moved copies."""
+"""Distinct phantom films for the benchmarks, fast: a few are rendered, the others are moved and shaded copies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +33,7 @@ KINDS = {"8": Kind(1400, 900, 8), "16": Kind(2515, 3588, 12)}
 
 
 def films(kind: Kind, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
-    """Films HxW, no two alike: each has its own noise in the lowest bit."""
+    """Films HxW, no two alike, to the eye either: each has its own shading, and noise in the lowest bit."""
     config = PhantomsConfig(subjects=0, unlabelled=_RENDERED, height=kind.height, width=kind.width)
     rendered = [render(subject_of(config, number), 0, config) for number in range(min(_RENDERED, count))]
     for number in range(count):
@@ -42,5 +43,14 @@ def films(kind: Kind, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8] |
             pixels = 2**film.bits - 1 - pixels
         pixels = pixels >> max(0, film.bits - kind.bits)
         pixels = np.roll(pixels, rng.integers(0, 200, 2), (0, 1))[:: rng.choice([-1, 1])]
+        pixels = shaded(pixels, rng)
         pixels = pixels ^ rng.integers(0, 2, pixels.shape, dtype=np.uint16)
         yield np.ascontiguousarray(pixels.astype(np.uint8 if kind.bits == 8 else np.uint16))
+
+
+def shaded(pixels: NDArray[np.uint16], rng: np.random.Generator) -> NDArray[np.uint16]:
+    """The film with up to four fifths of its brightness taken away, here more and there less."""
+    height, width = pixels.shape
+    coarse = rng.uniform(0.2, 1, (7, 7)).astype(np.float32)
+    share = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return (pixels * share).astype(np.uint16)

@@ -1,7 +1,7 @@
 """Ingest at scale: python tests/benchmarks/ingest_scale.py [COUNT]
 
 COUNT (default 20000) films of 256 x 256, half PNG and half DICOM, two per subject, are made of some 200 phantoms by
-flips, shifts and noise, so that no two share their pixels, and ingested with 2 processes. Prints speed and the
+flips, shifts, shading and noise, so that no two are alike, and ingested with 2 processes. Prints speed and the
 resident memory of ingest's own process by tenth, how long a manifest takes to open and CURRENT to be switched,
 and how many shards ten more films touch.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pydicom
+from bench_films import shaded
 from numpy.typing import NDArray
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
@@ -74,7 +75,7 @@ def write_films(folder: Path, films: list[NDArray[np.uint16]], numbers: range) -
     for number in numbers:
         rng = np.random.default_rng(number)
         flipped = films[number % len(films)][:: rng.choice((1, -1)), :: rng.choice((1, -1))]
-        shifted = np.roll(flipped, rng.integers(0, 32, 2), (0, 1))
+        shifted = shaded(np.roll(flipped, rng.integers(0, 32, 2), (0, 1)), rng)
         pixels = np.minimum(shifted + rng.integers(0, 8, shifted.shape, np.uint16), 4095).astype(np.uint16)
         if number % 4 < 2:
             (folder / f"{number}.png").write_bytes(phantom_png(pixels, f"{number // 2}", "L"))
