@@ -18,4 +18,4 @@ def fingerprint(pixels_HW: Pixels) -> str:
     if gray_HW is None:  # less than a hundredth of it differs from the rest
         return "0" * (HASH_SIDE**2 // 4)
     picture = Image.fromarray((gray_HW * 255).round().astype(np.uint8))
-    return str(imagehash.phash(picture, hash_size=HASH_SIDE))
+    return np.packbits(imagehash.phash(picture, hash_size=HASH_SIDE).hash).tobytes().hex()

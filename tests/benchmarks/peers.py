@@ -1,6 +1,6 @@
 """What other libraries do with the same films, in an environment of their own: run by the other benchmarks.
 
-    PEER_PYTHON peers.py write webdataset|litdata IN OUT png|ours:CODEC      films of IN (.npy) into OUT
+    PEER_PYTHON peers.py write webdataset|litdata IN OUT png|ours:CODEC      films of IN (DICOM) into OUT
     PEER_PYTHON peers.py read webdataset|litdata|files OUT SECONDS           films of OUT, shuffled, by 2 workers
 
 Each prints one line of JSON. png is OpenCV's own default, the fastest of the usual ones; ours:CODEC is our encoder.
@@ -43,9 +43,16 @@ def decoded(data: bytes) -> Any:
     return torch.from_numpy(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
 
 
+def pixels_of(path: str) -> Any:
+    """The film of a DICOM file, as its users read it."""
+    import pydicom
+
+    return pydicom.dcmread(path).pixel_array
+
+
 def film_paths(folder: str) -> list[str]:
     """The input films."""
-    return sorted(str(path) for path in Path(folder).glob("*.npy"))
+    return sorted(str(path) for path in Path(folder).glob("*.dcm"))
 
 
 def write_part(paths: list[str], pattern: str, codec: str) -> None:
@@ -55,7 +62,7 @@ def write_part(paths: list[str], pattern: str, codec: str) -> None:
     encode = encoder(codec)
     with webdataset.ShardWriter(pattern, maxsize=256e6, maxcount=64, verbose=0) as writer:
         for path in paths:
-            writer.write({"__key__": Path(path).stem, "png": encode(np.load(path))})
+            writer.write({"__key__": Path(path).stem, "png": encode(pixels_of(path))})
 
 
 def write_webdataset(paths: list[str], out: Path, codec: str) -> None:
@@ -67,7 +74,7 @@ def write_webdataset(paths: list[str], out: Path, codec: str) -> None:
 
 def litdata_film(codec: str, path: str) -> dict[str, bytes]:
     """One sample."""
-    return {"png": encoder(codec)(np.load(path))}
+    return {"png": encoder(codec)(pixels_of(path))}
 
 
 def write_litdata(paths: list[str], out: Path, codec: str) -> None:

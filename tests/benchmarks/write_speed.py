@@ -3,8 +3,8 @@
     python tests/benchmarks/write_speed.py --peer-python PEERS/bin/python --films 400 --kind 16
 
 PEERS is an environment with litdata, webdataset, numpy, OpenCV, imagecodecs and torch. Choose --films such that the
-fastest row takes a minute. Ours reads DICOM files, hashes them, checks every film twice over, writes with checksums
-and fsync; the peers load the same pixels from .npy files and write them as they do by default.
+fastest row takes a minute. All read the same DICOM files. Ours also hashes files and pixels, looks for duplicates,
+writes with checksums and fsync; the peers take the pixels as pydicom gives them and write as they do by default.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def ours(raw: Path, store: Path, codec: str) -> dict[str, float]:
     return {"rate": summary.films / seconds, "bytes": size, "seconds": seconds}
 
 
-def peer(python: str, name: str, arrays: Path, out: Path, codec: str) -> dict[str, float]:
+def peer(python: str, name: str, raw: Path, out: Path, codec: str) -> dict[str, float]:
     """The same by another library."""
     command = [
         python,
         str(PROJECT / "tests/benchmarks/peers.py"),
         "write",
         name,
-        str(arrays),
+        str(raw),
         str(out),
         codec,
     ]
@@ -83,7 +83,7 @@ def peer(python: str, name: str, arrays: Path, out: Path, codec: str) -> dict[st
 
 def encode_for(paths: list[Path], codec: str, seconds: float) -> float:
     """Films per second of the codec alone, in this process."""
-    loaded = [np.load(path) for path in paths]
+    loaded = [pydicom.dcmread(path).pixel_array for path in paths]
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         encode(loaded[count % len(loaded)], codec)
@@ -91,26 +91,24 @@ def encode_for(paths: list[Path], codec: str, seconds: float) -> float:
     return count / (time.perf_counter() - began)
 
 
-def limit(arrays: Path, codec: str, seconds: float) -> float:
+def limit(raw: Path, codec: str, seconds: float) -> float:
     """Films per second of the codec alone, in 2 processes."""
-    paths = sorted(arrays.glob("*.npy"))[:4]
+    paths = sorted(raw.glob("*.dcm"))[:4]
     with ProcessPoolExecutor(2, mp_context=get_context("forkserver")) as pool:
         return sum(pool.map(encode_for, [paths] * 2, [codec] * 2, [seconds] * 2))
 
 
 def compare(kind: Kind, count: int, python: str, folder: Path, limit_s: float) -> None:
     """Print the table of one kind of films."""
-    raw, arrays = folder / "raw", folder / "arrays"
+    raw = folder / "raw"
     raw.mkdir(parents=True)
-    arrays.mkdir()
     for number, pixels in enumerate(films(kind, count)):
         write_dicom(raw / f"{number:06d}.dcm", pixels, kind.bits, number)
-        np.save(arrays / f"{number:06d}.npy", pixels)
-    limits = {codec: limit(arrays, codec, limit_s) for codec in CODECS}
+    limits = {codec: limit(raw, codec, limit_s) for codec in CODECS}
     rows = {f"ours {codec}": ours(raw, folder / f"store-{codec}", codec) for codec in CODECS}
     for codec in ("png", *(f"ours:{codec}" for codec in CODECS)):
         for name in PEERS:
-            rows[f"{name} {codec}"] = peer(python, name, arrays, folder / f"{name}-{codec}", codec)
+            rows[f"{name} {codec}"] = peer(python, name, raw, folder / f"{name}-{codec}", codec)
     default = max(rows[f"{name} png"]["rate"] for name in PEERS)
     print(f"\n{count} films of {kind.height} x {kind.width}, {kind.bits} bit, {kind.mb:.1f} MB each")
     print(
