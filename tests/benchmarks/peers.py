@@ -1,6 +1,6 @@
 """What other libraries do with the same films, in an environment of their own: run by the other benchmarks.
 
-    PEER_PYTHON peers.py write webdataset|litdata IN OUT png|ours:CODEC      films of IN (DICOM) into OUT
+    PEER_PYTHON peers.py write webdataset|litdata IN OUT png|ours:CODEC      films of IN (DICOM, .npy) into OUT
     PEER_PYTHON peers.py read webdataset|litdata|files OUT SECONDS           films of OUT, shuffled, by 2 workers
 
 Each prints one line of JSON. png is OpenCV's own default, the fastest of the usual ones; ours:CODEC is our encoder.
@@ -44,7 +44,9 @@ def decoded(data: bytes) -> Any:
 
 
 def pixels_of(path: str) -> Any:
-    """The film of a DICOM file, as its users read it."""
+    """The film of a DICOM file, as its users read it, or of an array."""
+    if path.endswith(".npy"):
+        return np.load(path)
     import pydicom
 
     return pydicom.dcmread(path).pixel_array
@@ -52,7 +54,7 @@ def pixels_of(path: str) -> Any:
 
 def film_paths(folder: str) -> list[str]:
     """The input films."""
-    return sorted(str(path) for path in Path(folder).glob("*.dcm"))
+    return sorted(str(path) for path in Path(folder).iterdir())
 
 
 def write_part(paths: list[str], pattern: str, codec: str) -> None:
