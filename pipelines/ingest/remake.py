@@ -17,7 +17,6 @@ from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import ShardPlan
-from pipelines.ingest.records import Row, load_record
 from pipelines.ingest.scan import Source, list_files
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_shard
@@ -27,6 +26,7 @@ from storage.config import CODECS, IngestConfig
 from storage.errors import InputError, Quarantined, StorageError
 from storage.identity import Secret, owner_secret
 from storage.manifest import Store
+from storage.records import Row, load_record
 
 
 @dataclass(slots=True)

@@ -17,12 +17,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.records import Left, Record, load_record, save_record
 from pipelines.ingest.run import ingest
 from storage.config import IngestConfig
 from storage.errors import InputError
 from storage.identity import Secret
 from storage.manifest import Store
+from storage.records import Left, Record, load_record, save_record
 from storage.shards import iterate_members
 
 CANARY = "canary"  # in every name, header and table of the hospital
