@@ -174,7 +174,7 @@ def _checked_members(
     Else the copy would carry the damage under new, fitting sums. expected: of the whole tar, which covers the
     side files too; None where it is not known.
     """
-    payloads = {}
+    payloads: dict[tuple[_Sample, str], int] = {}
     for prefix in ("", "valid_") if "valid_crc32c" in rows else ("",):
         known = rows[rows[f"{prefix}crc32c"].notna()]
         sums = known[f"{prefix}crc32c"].astype(int).tolist()

@@ -322,6 +322,17 @@ def test_d19_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp
     whole = content(root)
     hospital.ingest(root)
     assert content(root) == whole
+    planned = {f"shards/{path.stem}.tar" for path in (root / "records").glob("*.json")}
+    superseded = sorted(planned - whole.keys())
+    assert superseded
+    left = root / "generations" / ".000002.tmp"  # by a killed commit
+    left.mkdir()
+    (left / "shards.txt").write_text("\n".join(superseded))
+    for name in superseded:
+        (root / name).touch()
+    hospital.ingest(root)
+    shutil.rmtree(left)
+    assert content(root) == whole
 
 
 def test_masks_of_a_duplicate_stay_with_its_film(hospital: Any, tmp_path: Path) -> None:
