@@ -162,6 +162,15 @@ def test_damage_beside_the_pixels_is_not_copied_under_new_sums(root: Path, membe
     assert verify(root).damages == []
 
 
+def test_a_shard_with_masks_that_the_generation_no_longer_names_is_whole(root: Path) -> None:
+    store = Store.open(root)
+    named = store.annotations[store.annotations["key"] != film_key(1, 0)]
+    store.commit(store.manifest, named, store.exclusions)
+    erase(root, SUBJECTS[GONE], SECRET)
+    assert Store.open(root).read_masks(film_key(2, 0)).keys() == {"a0", "a1"}
+    assert verify(root).damages == []
+
+
 def test_what_a_killed_commit_left_is_no_generation(root: Path) -> None:
     left = root / "generations" / ".000003.tmp"
     left.mkdir()
