@@ -10,13 +10,13 @@ from pathlib import Path
 from pipelines.annotations.match import ANNOTATORS_FILE, annotators_of, match_names, weights_by_film
 from pipelines.ingest.decode import Refused, digest_file, encode_mask
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.records import Left, Record, Row, load_record, save_record
 from pipelines.ingest.scan import Exclusion
 from pipelines.progress import Progress
 from storage.errors import Quarantined
 from storage.identity import Secret
 from storage.plan import Film, Planned, plan_shards
 from storage.radiograph import Limits
+from storage.records import Left, Record, Row, load_record, save_record
 from storage.shards import ShardWriter
 
 STAGE = "annotations"

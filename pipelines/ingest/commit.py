@@ -23,7 +23,6 @@ from pipelines.ingest.plan import (
     planned_shards,
     subjects_by_patient,
 )
-from pipelines.ingest.records import Record, Row
 from pipelines.ingest.scan import Exclusion, Source, list_files
 from pipelines.ingest.settle import remove_superseded, settle
 from pipelines.ingest.task import IngestTask
@@ -36,6 +35,7 @@ from storage.care import tombstones
 from storage.errors import StorageError
 from storage.identity import Secret
 from storage.manifest import Store
+from storage.records import Record, Row
 from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
 
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.ingest.near import Look, correlate, near_duplicates
-from pipelines.ingest.records import Left
 from storage.errors import StorageError
+from storage.records import Left
 from storage.seal import read_sealed_json, write_sealed_json
 from storage.thumbnail import Gray
 

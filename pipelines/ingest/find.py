@@ -36,7 +36,7 @@ def _fates(store: Store, reason: str) -> dict[str, str]:
     """Token -> what became of the file; of one reason alone where one is given."""
     rows = store.all_exclusions
     rows = rows[rows["reason"] == reason] if reason else rows
-    fates = {} if reason else dict.fromkeys(store.manifest["token"], "in the store")
-    for token, why, detail in zip(rows["token"], rows["reason"], rows["detail"], strict=True):
-        fates[token] = f"{why}: {detail}" if detail else why
-    return fates
+    left_out = zip(rows["token"], rows["reason"], rows["detail"], strict=True)
+    fates = {token: f"{why}: {detail}" if detail else why for token, why, detail in left_out}
+    # last, as single frames of a file in the store may be left out
+    return fates if reason else fates | dict.fromkeys(store.manifest["token"], "in the store")

@@ -7,26 +7,29 @@ that it gave before; anything else is refused, and nothing is overwritten then.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import ShardPlan
-from pipelines.ingest.records import Row, load_record
-from pipelines.ingest.scan import Source, list_files
+from pipelines.ingest.scan import SAME_FILE, Source, list_files
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_shard
 from pipelines.progress import Progress
+from storage import tables
 from storage.atomic import fsync_dir
 from storage.config import CODECS, IngestConfig
 from storage.errors import InputError, Quarantined, StorageError
 from storage.identity import Secret, owner_secret
 from storage.manifest import Store
+from storage.records import Row, load_record
+
+OLDER = "Only an older generation names it: radmill store gc keep=0 removes those."
 
 
 @dataclass(slots=True)
@@ -65,34 +68,83 @@ def origin_of(
     return Origin(task, secret, {secret.token(name): name for name in list_files(raw, "raw", task.no_films)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Films:
+    """What all films are made again from. tokens: key -> token; equal: SHA-256 -> further paths of such files."""
+
+    tokens: dict[str, str]
+    equal: dict[str, list[str]]
+    origin: Origin
+    pool: GuardedPool
+
+
 def remake_films(
     store: Store, files: list[str], origin: Origin, pool: GuardedPool, progress: Progress, done: Repaired
 ) -> None:
-    """Check the sources of all damaged shards, then write them one by one."""
-    tokens = dict(zip(store.manifest["key"], store.manifest["token"], strict=True))
+    """Check the sources of all damaged shards that are live, then write them one by one; older ones follow.
+
+    A shard that can't be made again stays as it is. StorageError where a live one's films give other bytes.
+    """
+    if not files:
+        return
+    tokens = _tokens(store)
+    live = set(store.manifest["shard"])
     shards: dict[str, list[Row]] = {}
-    for file in files:
-        name = Path(file).name
-        rows = _recorded(store.root, name)
-        if rows is None or any(row["key"] not in tokens for row in rows):
-            (store.root / "records" / f"{name.removesuffix('.tar')}.json").unlink(missing_ok=True)
-            (store.root / file).unlink(missing_ok=True)
-            done.removed.append(file)
+    for name in sorted(Path(file).name for file in files):
+        rows = recorded(store.root, name)
+        if rows is not None and all(row["key"] in tokens for row in rows):
+            shards[name] = rows
+        elif name in live:
             done.advice.append(
-                f"{file} and its record are both damaged: run radmill ingest again to have it made."
+                f"shards/{name}: its record is damaged or gone too; run radmill ingest again, which makes both."
             )
         else:
-            shards[name] = rows
+            done.advice.append(f"shards/{name}: what it held is not known any more. {OLDER}")
+    films = _Films(tokens, _equal_files(store, origin, pool), origin, pool)
+    _remake(films, {name: rows for name, rows in shards.items() if name in live}, progress, done)
+    for name in sorted(shards.keys() - live):
+        try:
+            _remake(films, {name: shards[name]}, progress, done)
+        except StorageError as error:
+            done.advice.append(f"shards/{name}: {error} {OLDER}")
+
+
+def _tokens(store: Store) -> dict[str, str]:
+    """Key -> token of the films of all generations; where they differ, as in the newest."""
+    tokens: dict[str, str] = {}
+    for path in sorted((store.root / "generations").glob("[0-9]*/manifest.parquet")):
+        with suppress(StorageError):  # damaged: the generation goes as a whole
+            rows = tables.read_arrow(path, ["key", "token"])
+            tokens |= dict(zip(rows["key"].to_pylist(), rows["token"].to_pylist(), strict=True))
+    return tokens | dict(zip(store.manifest["key"], store.manifest["token"], strict=True))
+
+
+def _equal_files(store: Store, origin: Origin, pool: GuardedPool) -> dict[str, list[str]]:
+    """SHA-256 -> paths of files that ingest left out as copies: an override may name any of them."""
+    if not read_overrides(origin.task.overrides).rows:
+        return {}
+    left_out = store.exclusions[store.exclusions["detail"] == SAME_FILE]["token"]
+    equal: dict[str, list[str]] = {}
+    for token, found in _inspected(origin, left_out, pool).items():
+        if isinstance(found, Inspected):
+            equal.setdefault(found.sha256, []).append(origin.names[token])
+    return equal
+
+
+def _remake(films: _Films, shards: dict[str, list[Row]], progress: Progress, done: Repaired) -> None:
+    """Write shards by the rows of their records. StorageError where sources are gone or give other bytes."""
+    tokens, origin, pool = films.tokens, films.origin, films.pool
+    root = origin.task.store_root
     wanted = {tokens[row["key"]]: row["source_sha256"] for rows in shards.values() for row in rows}
     frames = _frames(origin, wanted, pool)
     total, count = sum(map(len, shards.values())), 0
-    aside = store.root / ".repair"  # a store of its own, from which each shard moves over once it is right
+    aside = root / ".repair"  # a store of its own, from which each shard moves over once it is right
 
     def write(worker: GuardedWorker, name: str) -> str:
-        planned = ShardPlan(name, _sources(shards[name], tokens, frames, origin))
+        planned = ShardPlan(name, _sources(shards[name], films, frames))
         _write_shard(worker, replace(origin.task, store_root=aside), planned, shards[name])
-        aside.joinpath("shards", name).replace(store.root / "shards" / name)
-        fsync_dir(store.root / "shards")
+        aside.joinpath("shards", name).replace(root / "shards" / name)
+        fsync_dir(root / "shards")
         return name
 
     try:
@@ -104,8 +156,8 @@ def remake_films(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _recorded(root: Path, shard: str) -> list[Row] | None:
-    """The rows of a shard by its record; None where that is gone too."""
+def recorded(root: Path, shard: str) -> list[Row] | None:
+    """The rows of a shard by its record; None where that is damaged or gone."""
     try:
         record = load_record(root, shard)
     except StorageError:
@@ -115,6 +167,24 @@ def _recorded(root: Path, shard: str) -> list[Row] | None:
 
 def _frames(origin: Origin, wanted: dict[str, str], pool: GuardedPool) -> dict[str, int]:
     """Token -> number of frames of its file; StorageError unless every file is there with the same bytes."""
+    found = _inspected(origin, wanted, pool)
+    same = {
+        token: result.header.frames
+        for token, result in found.items()
+        if isinstance(result, Inspected) and result.sha256 == wanted[token]
+    }
+    gone, changed = len(wanted) - len(found), len(found) - len(same)
+    if gone or changed:
+        raise StorageError(
+            f"Of the {len(wanted)} files that the damaged shards were made from, {gone} are gone from "
+            f"raw={origin.task.raw} and {changed} changed; none was made again. "
+            "Put them back, or run radmill ingest for a new generation."
+        )
+    return same
+
+
+def _inspected(origin: Origin, tokens: Iterable[str], pool: GuardedPool) -> dict[str, Inspected | Refused]:
+    """What the files of these tokens are, as far as they are there."""
 
     def inspect(worker: GuardedWorker, token: str) -> Inspected | Refused:
         try:
@@ -122,27 +192,13 @@ def _frames(origin: Origin, wanted: dict[str, str], pool: GuardedPool) -> dict[s
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 
-    there = [token for token in wanted if token in origin.names]
-    found = dict(zip(there, pool.map(inspect, there), strict=True))
-    same = {
-        token: result.header.frames
-        for token, result in found.items()
-        if isinstance(result, Inspected) and result.sha256 == wanted[token]
-    }
-    gone, changed = len(wanted) - len(there), len(there) - len(same)
-    if gone or changed:
-        raise StorageError(
-            f"Of the {len(wanted)} files that the damaged shards were made from, {gone} are gone from "
-            f"raw={origin.task.raw} and {changed} changed; nothing was repaired. "
-            "Put them back, or run radmill ingest for a new generation."
-        )
-    return same
+    there = [token for token in tokens if token in origin.names]
+    return dict(zip(there, pool.map(inspect, there), strict=True))
 
 
-def _sources(
-    rows: list[Row], tokens: dict[str, str], frames: dict[str, int], origin: Origin
-) -> tuple[Source, ...]:
+def _sources(rows: list[Row], films: _Films, frames: dict[str, int]) -> tuple[Source, ...]:
     """The files of a shard in its order, under the pseudonyms that they have in the store."""
+    tokens, origin = films.tokens, films.origin
     of_file: dict[str, list[Row]] = {}
     for row in rows:
         of_file.setdefault(tokens[row["key"]], []).append(row)
@@ -151,19 +207,19 @@ def _sources(
         Source(
             name=origin.names[token],
             token=token,
-            sha256=films[0]["source_sha256"],
+            sha256=rows_of[0]["source_sha256"],
             frames=frames[token],
-            chosen=tuple(film["frame"] for film in films),
-            keys=tuple(film["key"] for film in films),
-            subject=films[0]["subject"],
-            exam=films[0]["exam"],
-            order=films[0]["order"] - films[0]["frame"],
+            chosen=tuple(row["frame"] for row in rows_of),
+            keys=tuple(row["key"] for row in rows_of),
+            subject=rows_of[0]["subject"],
+            exam=rows_of[0]["exam"],
+            order=rows_of[0]["order"] - rows_of[0]["frame"],
             day="",
-            device=films[0]["device"],
-            data_kind=films[0]["data_kind"],
-            override=overrides.of((origin.names[token],)),
+            device=rows_of[0]["device"],
+            data_kind=rows_of[0]["data_kind"],
+            override=overrides.of((origin.names[token], *films.equal.get(rows_of[0]["source_sha256"], ()))),
         )
-        for token, films in of_file.items()
+        for token, rows_of in of_file.items()
     )
 
 
@@ -180,56 +236,3 @@ def _write_shard(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, ro
         f"The films of {planned.shard} give other bytes than before: decoders, codecs or settings changed since. "
         "Run radmill ingest into a new store."
     )
-
-
-def remake_masks(
-    store: Store,
-    files: list[str],
-    origin: Origin,
-    pool: GuardedPool,
-    progress: Progress,
-    done: Repaired,
-) -> None:
-    """Write the masks' shards again; where that gives others, the damaged ones stay and the advice says so."""
-    if not files:
-        return
-    task = origin.task
-    if task.annotations is None:
-        done.advice.append(f"{len(files)} shards of masks are damaged; give annotations=DIR too.")
-        return
-    aside = {
-        store.root / file: (store.root / file).with_name(f".{Path(file).name}.damaged") for file in files
-    }
-    for path, kept in aside.items():
-        with suppress(FileNotFoundError):
-            path.rename(kept)
-        if _recorded(store.root, path.name) is None:
-            (store.root / "records" / f"{path.stem}.json").unlink(missing_ok=True)
-    rows = store.manifest
-    columns = (rows[name].tolist() for name in ("token", "frame", "key", "subject", "height", "width"))
-    marked = {
-        origin.names[token]: MarkedFilm(key, subject, (height, width))
-        for token, frame, key, subject, height, width in zip(*columns, strict=True)
-        if token in origin.names and frame == 0
-    }
-    mask_task = MaskTask(
-        task.annotations,
-        list_files(task.annotations, "annotations"),
-        store.root,
-        marked,
-        task.study.num_classes,
-        task.config.films_per_shard,
-        task.limits,
-    )
-    add_annotations(mask_task, origin.secret, pool, progress)
-    for path, kept in aside.items():
-        file = path.relative_to(store.root).as_posix()
-        if path.exists():
-            kept.unlink(missing_ok=True)
-            done.made.append(file)
-        else:
-            if kept.exists():
-                kept.rename(path)
-            done.advice.append(
-                f"{file}: the masks in annotations= are not those it was made from; run radmill ingest."
-            )

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.remake import Repaired, origin_of, remake_films, remake_masks
+from pipelines.ingest.remake import Repaired, origin_of, remake_films
+from pipelines.ingest.remake_masks import remake_masks
 from pipelines.pretraining.rebuild import rebuild_caches
 from pipelines.progress import Progress, silent
 from storage import generations
@@ -22,7 +23,7 @@ from storage.errors import InputError
 from storage.identity import Secret, key_path
 from storage.manifest import Store
 from storage.schemas import FORMAT
-from storage.seal import write_sealed_json
+from storage.seal import read_sealed_json, write_sealed_json
 
 
 def repair(
@@ -133,10 +134,14 @@ def _remove_folders(root: Path, by_room: dict[str, list[str]], progress: Progres
             done.removed.append(f"generations/{name}")
     for room, files in sorted(by_room.items()):
         if room not in (*_FOLDERS, "CURRENT", "store.json"):
-            done.advice += [
-                f"{file} can't be made again; {_ADVICE.get(room, 'restore it from a backup.')}"
-                for file in files
-            ]
+            done.advice += [f"{file} can't be made again; {_advice(root, room, file)}" for file in files]
+
+
+def _advice(root: Path, room: str, file: str) -> str:
+    with suppress(OSError):  # a StorageError too
+        if room == "receipts" and not read_sealed_json(root / file)["finished"]:
+            return "run radmill store erase again, which ends the erasure."
+    return _ADVICE.get(room, "restore it from a backup.")
 
 
 _FOLDERS = ("segmentations", "arrays", "generations")
@@ -144,4 +149,5 @@ _ADVICE = {
     "outcomes.parquet": "run radmill ingest with outcomes=.",
     "outcome_exclusions.parquet": "run radmill ingest with outcomes=.",
     "splits": "remove it, and evaluate everything anew.",
+    "erased.json": "restore it from a backup, or remove it and run radmill store erase again for all erased people.",
 }

@@ -23,6 +23,7 @@ from storage.identity import Secret, normalise
 from storage.radiograph import Header, Identity
 
 Found = Inspected | Refused
+SAME_FILE = "the same file"  # the detail of a duplicate with equal bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
         twin = sources.get(result.sha256)
         if twin is not None:
             source, later = sorted((source, twin), key=lambda one: one.token)
-            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", "the same file", "scan"))
+            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", SAME_FILE, "scan"))
         sources[result.sha256] = source
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)

@@ -16,12 +16,12 @@ from pipelines.ingest.duplicates import find_duplicates
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.near import Look, small
 from pipelines.ingest.plan import ShardPlan, planned_shards, shard_film
-from pipelines.ingest.records import Left, Record, Row, load_record, save_record
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import add_film, write_shard
 from storage.codec import decode
 from storage.errors import StorageError
 from storage.plan import plan_shards
+from storage.records import Left, Record, Row, load_record, save_record
 from storage.shards import ShardWriter, read_member
 from storage.thumbnail import Gray
 
@@ -43,7 +43,7 @@ def remove_superseded(task: IngestTask) -> None:
     """Remove planned shards that no generation names: others hold their films, without duplicates."""
     named = {
         line.removeprefix("shards/")
-        for listing in task.store_root.glob("generations/*/shards.txt")
+        for listing in task.store_root.glob("generations/[0-9]*/shards.txt")
         for line in listing.read_text().splitlines()
     }
     for planned in planned_shards(task):

@@ -14,12 +14,12 @@ from pipelines.ingest.decode import Encoded, Refused, encode_films
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.meter import Meter
 from pipelines.ingest.plan import ShardPlan, planned_shards
-from pipelines.ingest.records import Left, Record, Row, is_recorded, load_record, save_record
 from pipelines.ingest.scan import Source
 from pipelines.ingest.task import IngestTask
 from pipelines.progress import Progress
 from storage.codec import SUFFIXES
 from storage.errors import Quarantined
+from storage.records import Left, Record, Row, is_recorded, load_record, save_record
 from storage.shards import ShardWriter
 
 # Columns of a row that are no part of the film's JSON member.

@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage import tables
+from storage import generations, tables
 from storage.atomic import remove_folder, write_bytes
 from storage.care import tombstones
 from storage.care.gc import collect, in_use
 from storage.errors import InputError, LockedError, StorageError
 from storage.identity import Secret, work_path
 from storage.manifest import Store
-from storage.seal import read_sealed_json, write_sealed_json
+from storage.records import Record, Row, load_record, save_record
+from storage.seal import Sum, file_sum, read_sealed_json, write_sealed_json
 from storage.shards import Member, ShardWriter, checksum, iterate_members
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def erase(root: Path, subject: str, secret: Secret, key_file: str | None = None)
     receipt = read_sealed_json(path) if path.exists() else _begun(store, subject, tombstone)
     keys = _keys(store, subject)
     if receipt["finished"] and not keys:
+        tombstones.add(root, tombstone)  # the list may have been lost since
         return receipt
     _check_idle(root)
     tombstones.add(root, tombstone)
@@ -60,7 +62,7 @@ def erase(root: Path, subject: str, secret: Secret, key_file: str | None = None)
     generation = _commit_without(store, subject, keys)
     for loose in _loose_tables(root):
         _drop_rows(loose, {subject, *keys})
-    for folder in (*(root / "segmentations").glob("*"), *(root / "arrays").glob("*")):
+    for folder in (*(root / "segmentations").glob("[!.]*"), *(root / "arrays").glob("[!.]*")):
         if folder.is_dir():
             remove_folder(folder)
     _drop_records(root, {subject, *keys})
@@ -89,20 +91,21 @@ def _begun(store: Store, subject: str, tombstone: str) -> dict[str, Any]:
 def _keys(store: Store, subject: str) -> set[str]:
     """Keys of the person's films in any generation and any record."""
     keys: set[str] = set()
-    for path in (store.root / "generations").glob("*/manifest.parquet"):
+    for path in (store.root / "generations").glob("[0-9]*/manifest.parquet"):
         rows = tables.read_arrow(path, ["key", "subject"])
         keys |= set(rows.filter(pc.equal(rows["subject"], subject))["key"].to_pylist())
     for path in (store.root / "records").glob("[!.]*.json"):
-        rows_ = _record(path).get("rows", [])
-        keys |= {row["key"] for row in rows_ if row.get("subject") == subject}
+        keys |= {row["key"] for row in _recorded(store.root, path.stem) if row.get("subject") == subject}
     return keys
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _recorded(root: Path, shard: str) -> list[Row]:
+    """The rows of a shard's record; none where it is damaged or gone."""
     try:
-        return read_sealed_json(path)
+        record = load_record(root, shard)
     except StorageError:
-        return {"rows": [], "left": []}
+        return []
+    return record.rows if record is not None else []
 
 
 def _check_idle(root: Path) -> None:
@@ -114,13 +117,13 @@ def _check_idle(root: Path) -> None:
 
 
 def _commit_without(store: Store, subject: str, keys: set[str]) -> str:
-    kept = []
+    kept, sums = [], _shard_sums(store)
     for frame in (store.manifest, store.annotations):
         gone = frame["key"].isin(list(keys))
         rest = frame[~gone].copy()
         places: dict[_Sample, dict[str, Any]] = {}
         for shard in sorted(set(frame.loc[gone, "shard"])):
-            places |= _rewrite(store.root, shard, rest[rest["shard"] == shard], keys)
+            places |= _rewrite(store.root, shard, rest[rest["shard"] == shard], keys, sums.get(shard))
         for column in sorted({column for place in places.values() for column in place}):
             pairs = zip(_samples(rest), rest[column], strict=True)
             rest[column] = [places.get(sample, {}).get(column, old) for sample, old in pairs]
@@ -129,14 +132,23 @@ def _commit_without(store: Store, subject: str, keys: set[str]) -> str:
     return store.commit(kept[0], kept[1], exclusions)
 
 
+def _shard_sums(store: Store) -> dict[str, Sum]:
+    """What the live generation's shards must be; nothing in a store of an older radmill, which noted no sums."""
+    assert store.generation is not None
+    try:
+        return generations.checksums(store.root, store.generation)[1]
+    except FileNotFoundError:
+        return {}
+
+
 def _rewrite(
-    root: Path, shard: str, rest: pd.DataFrame, keys: Collection[str]
+    root: Path, shard: str, rest: pd.DataFrame, keys: Collection[str], expected: Sum | None
 ) -> dict[_Sample, dict[str, Any]]:
     """Copy a shard without the person; the new places of the other samples, which its record gets too."""
     source = root / "shards" / shard
     if rest.empty:
         return {}
-    names = _checked_members(source, rest, keys)
+    names = _checked_members(source, rest, keys, expected)
     digest = hashlib.sha256("\n".join(f"{name} {crc32c}" for name, crc32c in names).encode()).hexdigest()[:8]
     target = f"{shard.rsplit('-', 1)[0]}-{digest}.tar"
     with ShardWriter(root / "shards" / target) as writer:
@@ -147,18 +159,31 @@ def _rewrite(
         if prefix is not None:
             columns = {f"{prefix}{column}": value for column, value in asdict(at).items()}
             places.setdefault(_sample(name), {"shard": target}).update(columns)
-    old = root / "records" / f"{shard.removesuffix('.tar')}.json"
-    if old.exists() and (rows := [row for row in _record(old)["rows"] if row["key"] not in keys]):
-        moved = [row | places[row["key"], row.get("annotator")] for row in rows]
-        write_sealed_json(old.with_name(f"{target.removesuffix('.tar')}.json"), {"rows": moved, "left": []})
+    if rows := [row for row in _recorded(root, shard) if row["key"] not in keys]:
+        save_record(
+            root, target, Record([row | places[row["key"], row.get("annotator")] for row in rows], [])
+        )
     return places
 
 
-def _checked_members(source: Path, rows: pd.DataFrame, keys: Collection[str]) -> list[tuple[str, int]]:
-    """Names and checksums of the members that stay; StorageError where a payload is damaged."""
-    expected = dict(zip(_samples(rows), rows["crc32c"].tolist(), strict=True))
+def _checked_members(
+    source: Path, rows: pd.DataFrame, keys: Collection[str], expected: Sum | None
+) -> list[tuple[str, int]]:
+    """Names and checksums of the members that stay; StorageError where the shard is damaged.
+
+    Else the copy would carry the damage under new, fitting sums. expected: of the whole tar, which covers the
+    side files too; None where it is not known.
+    """
+    payloads: dict[tuple[_Sample, str], int] = {}
+    for prefix in ("", "valid_") if "valid_crc32c" in rows else ("",):
+        known = rows[rows[f"{prefix}crc32c"].notna()]
+        sums = known[f"{prefix}crc32c"].astype(int).tolist()
+        payloads |= {(sample, prefix): crc32c for sample, crc32c in zip(_samples(known), sums, strict=True)}
     found = [(member.name, checksum(member.data)) for member in _others(source, keys)]
-    if {_sample(name): crc32c for name, crc32c in found if _is_payload(name)} != expected:
+    kinds = ((name, crc32c, _COLUMNS.get(name.split(".")[1])) for name, crc32c in found)
+    there = {(_sample(name), prefix): crc32c for name, crc32c, prefix in kinds if prefix is not None}
+    # masks of films that left the generation lie in the tar too
+    if not payloads.items() <= there.items() or expected not in (None, file_sum(source)):
         raise StorageError(f"{source} is damaged; run radmill store repair first, then erase.")
     return found
 
@@ -176,10 +201,6 @@ def _sample(name: str) -> _Sample:
     """(key, annotator) of `<key>.mask.<annotator>.png`, (key, None) of `<key>.image.<codec>`."""
     parts = name.split(".")
     return parts[0], parts[2] if parts[1] == "mask" else None
-
-
-def _is_payload(name: str) -> bool:
-    return name.split(".")[1] in ("image", "mask")
 
 
 def _loose_tables(root: Path) -> list[Path]:

@@ -6,7 +6,6 @@ The caller holds the lock of the store. Generations go first, so that none ever 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections import Counter
@@ -16,10 +15,14 @@ from pathlib import Path
 
 from storage import generations, tables
 from storage.atomic import remove_folder
+from storage.errors import StorageError
 from storage.manifest import Store
+from storage.records import load_record
 from storage.windows import KINDS, cache_path
 
 _FOLDERS = ("generations", "shards", "records", "segmentations", "arrays", "splits", "receipts")
+# What our own temporary files and folders end in; other hidden names (.snapshot, .git) are not ours.
+_OURS = (".tmp", ".lock", ".gone", ".damaged", ".parts")
 
 
 @dataclass(slots=True)
@@ -57,10 +60,10 @@ def _doomed(root: Path, live: str, keep: int) -> Iterator[tuple[str, Path]]:
     shards, keys = _needed(root, kept)
     yield from (("generations", path) for path in folders if path.name not in kept)
     yield from (
-        ("shards", path) for path in sorted((root / "shards").glob("*.tar")) if path.name not in shards
+        ("shards", path) for path in sorted((root / "shards").glob("[!.]*.tar")) if path.name not in shards
     )
     yield from (
-        ("records", path) for path in sorted((root / "records").glob("*.json")) if _is_stale(path, keys)
+        ("records", path) for path in sorted((root / "records").glob("[!.]*.json")) if _is_stale(path, keys)
     )
     yield from (("caches", path) for path in (*_caches_without_model(root), *_caches_of_none(root, kept)))
     yield from (("leftovers", path) for path in _leftovers(root, live))
@@ -80,13 +83,11 @@ def _needed(root: Path, kept: set[str]) -> tuple[set[str], set[str]]:
 
 def _is_stale(record: Path, keys: set[str]) -> bool:
     """Whether it tells of no film that is kept; one without its tar may still spare a rerun the decoding."""
-    if record.name.startswith("."):
-        return False
     try:
-        rows = json.loads(record.read_bytes())["rows"]
-        return bool(rows) and not any(row["key"] in keys for row in rows)
-    except (ValueError, KeyError, TypeError):
+        told = load_record(record.parents[1], record.stem)
+    except StorageError:
         return False  # damaged: verify and repair see to it
+    return told is not None and bool(told.rows) and not any(row["key"] in keys for row in told.rows)
 
 
 def _caches_without_model(root: Path) -> Iterator[Path]:
@@ -110,10 +111,11 @@ def _caches_of_none(root: Path, kept: set[str]) -> Iterator[Path]:
 def _leftovers(root: Path, live: str) -> Iterator[Path]:
     """Temporary files and folders that no running process holds; a segmentation under way goes on."""
     for folder in (root, *(root / name for name in _FOLDERS)):
-        for path in sorted(folder.glob(".*")):
-            under_way = path.name.endswith(f"-{live}.parts")
-            if path != root / ".lock" and not under_way and not in_use(path):
+        for path in sorted(path for path in folder.glob(".*") if path.suffix in _OURS):
+            if not path.name.endswith(f"-{live}.parts") and not in_use(path):
                 yield path
+    if (root / ".repair").is_dir():
+        yield root / ".repair"
 
 
 def in_use(temporary: Path) -> bool:

@@ -21,6 +21,7 @@ from PIL import Image
 from pipelines.config import StudyConfig
 from pipelines.ingest.commit import commit
 from pipelines.ingest.plan import plan
+from pipelines.ingest.run import ingest
 from pipelines.ingest.scan import list_files, scan_part
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_part
@@ -264,3 +265,10 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half(hospital: Any, tmp_path: P
         subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
         hospital.ingest(disk)
         assert content(disk) == content(tmp_path / "whole")
+
+
+def test_a_key_inside_the_store_is_refused(hospital: Any, tmp_path: Path) -> None:
+    config = IngestConfig(key_file=str(tmp_path / "store" / ".key"))
+    with pytest.raises(InputError, match="lies inside the store"):
+        ingest(hospital.raw, tmp_path / "store", config, StudyConfig())
+    assert not (tmp_path / "store").exists()

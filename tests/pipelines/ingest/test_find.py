@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipelines.config import StudyConfig
 from pipelines.ingest.find import find
+from pipelines.ingest.run import ingest
 from storage.errors import InputError
 from storage.identity import Secret, owner_secret
 from storage.manifest import Store
-from tests.pipelines.ingest.conftest import Hospital
+from tests.pipelines.ingest.conftest import CANARY, SMALL, Hospital
 
 
 def test_tokens_and_reasons(hospital: Hospital, tmp_path: Path) -> None:
@@ -29,6 +33,19 @@ def test_tokens_and_reasons(hospital: Hospital, tmp_path: Path) -> None:
     (hospital.raw / "late.txt").write_text("")
     [one] = find(store, hospital.raw, secret, [secret.token("late.txt")], "")
     assert one.fate == "not in the store"
+
+
+def test_a_file_with_a_frame_left_out_is_in_the_store(hospital: Hospital, tmp_path: Path) -> None:
+    name = f"{CANARY}-0/loop.dcm"
+    frames = np.stack([hospital.pixels(seed) for seed in range(500, 503)])
+    hospital.write_dicom(frames, name=f"{hospital.raw.name}/{name}", PatientID="x", Modality="XA")
+    config = replace(SMALL, key_file=str(hospital.key_file), frames="first")
+    ingest(hospital.raw, tmp_path / "store", config, StudyConfig())
+    store, secret = Store.open(tmp_path / "store"), Secret.load_or_create(hospital.key_file)
+    [one] = find(store, hospital.raw, secret, [secret.token(name)], "")
+    assert one.fate == "in the store"
+    [one] = find(store, hospital.raw, secret, [], "not_selected")
+    assert (one.name, one.fate) == (name, "not_selected")
 
 
 def test_only_the_stores_own_secret(hospital: Hospital, tmp_path: Path) -> None:

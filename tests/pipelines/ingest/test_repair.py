@@ -18,6 +18,7 @@ from storage.care.verify import verify
 from storage.errors import InputError, StorageError
 from storage.identity import Secret
 from storage.manifest import Store
+from storage.seal import write_sealed_json
 from tests.pipelines.ingest.conftest import CANARY, SMALL, Hospital
 
 
@@ -122,8 +123,89 @@ def test_other_masks_are_not_taken(hospital: Hospital, root: Path) -> None:
     before = files(root)
     hospital.mask(0, 0, "a0", value=3)
     done = mended(hospital, root)
-    assert not done.made and "run radmill ingest" in done.advice[0]
+    assert not done.made and "Run radmill ingest" in done.advice[0]
     assert before.items() <= files(root).items()
+
+
+def test_masks_that_the_tables_do_not_name_are_not_taken(hospital: Hospital, root: Path) -> None:
+    store = Store.open(root)
+    other = store.annotations.copy()
+    other.loc[0, "weight"] = 0.125
+    store.commit(store.manifest, other, store.exclusions)
+    [shard] = (root / "shards").glob("annotations-*")
+    flip(shard)
+    before = files(root)
+    assert "are not those it was made from. Run" in mended(hospital, root).advice[0]
+    assert files(root) == before
+    with pytest.raises(InputError, match="is not a folder"):
+        mended(hospital, root, annotations=hospital.raw / "nowhere")
+    assert files(root) == before
+
+
+def test_a_shard_that_only_an_older_generation_names_never_goes(hospital: Hospital, root: Path) -> None:
+    film = hospital.raw / f"{CANARY}-3" / f"{CANARY}3_0.dcm"
+    held = film.read_bytes()
+    token = Secret.load_or_create(hospital.key_file).token(film.relative_to(hospital.raw).as_posix())
+    older = Store.open(root).manifest.set_index("token").loc[token, "shard"]
+    film.unlink()
+    hospital.ingest(root)
+    live = sorted(set(Store.open(root).manifest["shard"]))
+    assert older not in live
+    whole = files(root)
+    for name in (older, live[0]):
+        flip(root / "shards" / name)
+    damaged = files(root)
+    done = mended(hospital, root)
+    assert done.made == [f"shards/{live[0]}"] and not done.removed
+    [advice] = done.advice
+    assert "1 are gone from raw=" in advice and "radmill store gc keep=0" in advice
+    assert files(root) == whole | {f"shards/{older}": damaged[f"shards/{older}"]}
+    record = root / "records" / f"{older.removesuffix('.tar')}.json"
+    record.unlink()
+    assert "what it held is not known any more. Only an older" in mended(hospital, root).advice[0]
+    assert (root / "shards" / older).exists()
+    record.write_bytes(whole[f"records/{record.name}"])
+    film.write_bytes(held)
+    assert mended(hospital, root).made == [f"shards/{older}"]
+    assert files(root) == whole
+
+
+def test_a_live_shard_without_record_stays_for_ingest(hospital: Hospital, root: Path) -> None:
+    before = files(root)
+    name = Store.open(root).manifest["shard"][0]
+    flip(root / "shards" / name)
+    (root / "records" / f"{name.removesuffix('.tar')}.json").unlink()
+    damaged = files(root)
+    done = mended(hospital, root)
+    assert not done.made and not done.removed and "run radmill ingest again" in done.advice[0]
+    assert files(root) == damaged
+    hospital.ingest(root)
+    assert files(root) == before
+
+
+def test_an_override_may_name_a_copy_of_the_file(hospital: Hospital, tmp_path: Path) -> None:
+    folder = hospital.raw / f"{CANARY}-1"
+    names = [f"{CANARY}1_0.dcm", "copy.dcm"]
+    (folder / names[1]).write_bytes((folder / names[0]).read_bytes())
+    secret, table = Secret.load_or_create(hospital.key_file), tmp_path / "overrides.csv"
+    left_out = max((f"{CANARY}-1/{name}" for name in names), key=secret.token)
+    table.write_text(f"path,polarity\n{left_out},invert\n")
+    config = replace(SMALL, key_file=str(hospital.key_file), overrides=str(table))
+    root = tmp_path / "store"
+    ingest(hospital.raw, root, config, StudyConfig())
+    assert secret.token(left_out) in set(Store.open(root).exclusions["token"])
+    before = files(root)
+    for path in (root / "shards").glob("*.tar"):
+        path.unlink()
+    repair(root, config, StudyConfig(), hospital.raw)
+    assert files(root) == before
+
+
+def test_an_erasure_that_has_not_ended_is_for_erase(hospital: Hospital, root: Path) -> None:
+    write_sealed_json(root / "receipts" / "x.json", {"finished": False})
+    advice = mended(hospital, root).advice
+    assert [line for line in advice if "receipts/x.json" in line and "radmill store erase again" in line]
+    assert [line for line in advice if "erased.json" in line and "radmill store erase again" in line]
 
 
 def test_a_shard_rewritten_by_an_erasure_can_be_repaired(hospital: Hospital, root: Path) -> None:

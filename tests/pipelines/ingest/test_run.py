@@ -17,12 +17,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.records import Left, Record, load_record, save_record
 from pipelines.ingest.run import ingest
 from storage.config import IngestConfig
 from storage.errors import InputError
 from storage.identity import Secret
 from storage.manifest import Store
+from storage.records import Left, Record, load_record, save_record
 from storage.shards import iterate_members
 
 CANARY = "canary"  # in every name, header and table of the hospital
@@ -321,6 +321,17 @@ def test_d19_duplicates_across_shards_keep_the_first_by_token(hospital: Any, tmp
     assert len([name for name in in_tars if name.endswith(".json")]) == 12, "shards hold no duplicate either"
     whole = content(root)
     hospital.ingest(root)
+    assert content(root) == whole
+    planned = {f"shards/{path.stem}.tar" for path in (root / "records").glob("*.json")}
+    superseded = sorted(planned - whole.keys())
+    assert superseded
+    left = root / "generations" / ".000002.tmp"  # by a killed commit
+    left.mkdir()
+    (left / "shards.txt").write_text("\n".join(superseded))
+    for name in superseded:
+        (root / name).touch()
+    hospital.ingest(root)
+    shutil.rmtree(left)
     assert content(root) == whole
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from storage.errors import InputError, StorageError
 from storage.identity import work_path
 from storage.manifest import Store
 from storage.seal import read_sealed_json
-from storage.shards import read_member
+from storage.shards import ShardWriter, iterate_members, read_member
 from tests.storage.care.conftest import SECRET, SUBJECTS, files, film_key
 
 GONE = 0
@@ -125,6 +126,67 @@ def test_a_damaged_shard_is_not_copied(root: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(StorageError, match="run radmill store repair first"):
         erase(root, SUBJECTS[GONE], SECRET)
+
+
+@pytest.mark.parametrize("member", [".valid.png", ".json"])
+def test_damage_beside_the_pixels_is_not_copied_under_new_sums(root: Path, member: str) -> None:
+    store = Store.open(root)
+    shard, key = "radiographs-000000-00000000.tar", film_key(1, 0)
+    manifest = store.manifest.set_index("key", drop=False)
+    path = root / "shards" / shard
+    members = list(iterate_members(path))
+    with ShardWriter(path) as writer:
+        for name, data in members:
+            placed = writer.add(name, data)
+            if name.endswith(".image.png"):
+                manifest.loc[name.split(".")[0], ["offset", "size", "crc32c"]] = list(asdict(placed).values())
+        placed = writer.add(f"{key}.valid.png", b"valid pixels")
+    for name, value in asdict(placed).items():
+        manifest.loc[key, f"valid_{name}"] = value
+    for sums in (root / "generations").glob("*/checksums.json"):
+        sums.unlink()  # else the new tar's sum were not taken
+    store.commit(manifest, store.annotations, store.exclusions)
+    whole = path.read_bytes()
+    place = whole.index(f"{key}{member}".encode()) + 512  # the payload follows its header
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    before = set((root / "shards").iterdir())
+    with pytest.raises(StorageError, match="run radmill store repair first"):
+        erase(root, SUBJECTS[GONE], SECRET)
+    assert set((root / "shards").iterdir()) == before
+    if member == ".valid.png":  # told by its own sum too, where that of the tar is not known
+        (root / "generations" / Store.open(root).generation / "checksums.json").unlink()
+        with pytest.raises(StorageError, match="run radmill store repair first"):
+            erase(root, SUBJECTS[GONE], SECRET)
+    path.write_bytes(whole)
+    erase(root, SUBJECTS[GONE], SECRET)
+    assert verify(root).damages == []
+
+
+def test_a_shard_with_masks_that_the_generation_no_longer_names_is_whole(root: Path) -> None:
+    store = Store.open(root)
+    named = store.annotations[store.annotations["key"] != film_key(1, 0)]
+    store.commit(store.manifest, named, store.exclusions)
+    erase(root, SUBJECTS[GONE], SECRET)
+    assert Store.open(root).read_masks(film_key(2, 0)).keys() == {"a0", "a1"}
+    assert verify(root).damages == []
+
+
+def test_what_a_killed_commit_left_is_no_generation(root: Path) -> None:
+    left = root / "generations" / ".000003.tmp"
+    left.mkdir()
+    (left / "manifest.parquet").write_bytes(b"half a table")
+    hidden = root / "segmentations" / ".snapshot"
+    hidden.mkdir()
+    erase(root, SUBJECTS[GONE], SECRET)
+    assert not left.exists() and hidden.exists()
+
+
+def test_a_lost_list_of_the_erased_comes_back(root: Path) -> None:
+    erase(root, SUBJECTS[GONE], SECRET)
+    listed = (root / "erased.json").read_bytes()
+    (root / "erased.json").unlink()
+    erase(root, SUBJECTS[GONE], SECRET)
+    assert (root / "erased.json").read_bytes() == listed
 
 
 def killed_at(root: Path, step: int) -> bool:

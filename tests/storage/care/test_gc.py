@@ -53,6 +53,28 @@ def test_an_older_generation_keeps_its_shards(root: Path) -> None:
     assert list((root / "shards").glob("annotations-*"))
 
 
+def test_hidden_names_of_others_stay(root: Path) -> None:
+    for folder in (root, root / "shards", root / "arrays", root / "segmentations"):
+        for name in (".snapshot", ".git", ".crops-x.zarr.gone"):
+            (folder / name).mkdir()
+            (folder / name / "x").write_bytes(b"x")
+    for name in (".key", ".lock", "shards/._radiographs-000000.tar"):
+        (root / name).write_bytes(b"x")
+    (root / ".repair").mkdir()
+    before = set(files(root))
+    collect(root, keep=1)
+    assert before - set(files(root)) == {name for name in before if ".gone/" in name}
+    assert not (root / ".repair").exists()
+
+
+def test_a_damaged_record_is_for_repair(root: Path) -> None:
+    path = root / "records" / "radiographs-000009-orphan00.json"
+    write_sealed_json(path, {"rows": [{"key": "gone"}], "left": []})
+    path.write_bytes(path.read_bytes().replace(b"gone", b"gona"))
+    collect(root)
+    assert path.exists()
+
+
 def test_what_a_running_writer_holds_stays(root: Path) -> None:
     (root / "arrays" / ".new.zarr.tmp").mkdir()
     temporary = root / "shards" / ".new.tar.tmp"
