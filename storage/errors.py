@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
-
 # A seek to where a damaged header points, and links in circles: errors that another try does not mend.
 _LASTING = (errno.EINVAL, errno.EOVERFLOW, errno.ELOOP)
 

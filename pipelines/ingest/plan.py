@@ -96,7 +96,7 @@ def planned_shards(task: IngestTask, index: int = 0, width: int = 1) -> Iterator
 
 def shard_film(task: IngestTask, source: Source, key: str) -> Film:
     """A film as the name of its shard stands for it: with all that its bytes depend on."""
-    return Film(key, source.subject, task.settings + source.override.content)
+    return Film(key, source.subject, f"{task.settings}{source.override.content} {source.order}")
 
 
 def excluded(task: IngestTask) -> list[Exclusion]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,7 +37,7 @@ class Source:
     keys: tuple[str, ...]  # of the chosen frames
     subject: str
     exam: str
-    order: int  # of its first frame among the subject's films, by time
+    order: int  # of its first frame among the subject's films that stay, by time; `select` numbers them
     day: str  # on which it was taken, YYYYMMDD or empty; never enters the store
     device: str
     data_kind: str
@@ -71,7 +71,7 @@ class Scan:
 
     sources: list[Source]
     headers: dict[str, Header]  # of the sources, by token
-    keys_by_name: dict[str, str]  # path below raw= -> key of the first frame, of equal files the same
+    keys_by_name: dict[str, str]  # path below raw= -> key of the first chosen frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
 
@@ -178,7 +178,7 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
-    scan.sources.extend(_in_order(sources.values(), scan.headers))
+    scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
     return scan
 
 
@@ -250,15 +250,3 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
 
 def _day(header: Header) -> str:
     return next(iter(header.identity.taken), "")
-
-
-def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> Iterator[Source]:
-    """The sources with their place in time among the subject's films; times themselves stay behind."""
-
-    def when(source: Source) -> tuple[str, tuple[str, ...], str]:
-        return source.subject, headers[source.token].identity.taken, source.keys[0]
-
-    next_order: dict[str, int] = defaultdict(int)
-    for source in sorted(sources, key=when):
-        yield replace(source, order=next_order[source.subject])
-        next_order[source.subject] += source.frames
