@@ -55,7 +55,7 @@ def plan(task: IngestTask, width: int) -> Plan:
 
     Raises:
         InputError: no file holds a film, it can't be told whose one is, or the store has another key.
-        StorageError: a part of the scan is missing.
+        StorageError: a part of the scan is missing, or of another run.
     """
     _check_scanned(task, width)
     phantoms = _only_phantoms(task, width)
@@ -129,8 +129,8 @@ def _check_scanned(task: IngestTask, width: int) -> None:
     if missing:
         parts = ", ".join(map(str, missing[:10]))
         raise StorageError(
-            f"{len(missing)} of {width} parts of the scan are missing ({parts}{' ...' * (len(missing) > 10)}); "
-            "scan them first."
+            f"{len(missing)} of {width} parts of the scan are missing or of another run "
+            f"({parts}{' ...' * (len(missing) > 10)}); scan them first."
         )
 
 

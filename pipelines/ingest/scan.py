@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zlib import crc32
@@ -15,7 +16,7 @@ from zlib import crc32
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.overrides import Override, read_overrides
-from pipelines.ingest.task import IngestTask, make_work, read_lines, write_lines
+from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
 from storage.errors import InputError, Quarantined
@@ -103,7 +104,7 @@ def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progr
     A file belongs to a part by its path alone: parts that list raw= while files come and go never take one
     twice, nor leave out one that was there all the time.
     """
-    limits = task.limits
+    limits, run_id = task.limits, task.run_id
     listed = list_files(task.raw, "raw", task.no_films)
     read_overrides(task.overrides).check(listed)
     names = [name for name in listed if crc32(os.fsencode(name)) % width == index]
@@ -115,24 +116,26 @@ def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progr
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 
-    def lines() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def lines() -> Iterator[object]:
+        yield run_id
         for done, (name, result) in enumerate(zip(names, pool.map(inspect, names), strict=True), 1):
             yield name, type(result).__name__, asdict(result)
             progress(done, len(names), "files looked at")
 
-    make_work(task)
     write_lines(_part(task, index, width), lines())
 
 
 def missing_scans(task: IngestTask, width: int) -> list[int]:
-    """The parts of the scan that are still to be done."""
-    return [index for index in range(width) if not _part(task, index, width).exists()]
+    """The parts of the scan that are still to be done: not there, or by a run that was killed before this began."""
+    run_id = task.run_id
+    paths = ((index, _part(task, index, width)) for index in range(width))
+    return [index for index, path in paths if not path.exists() or next(read_lines(path), None) != run_id]
 
 
 def scanned(task: IngestTask, width: int) -> Iterator[tuple[str, Found]]:
     """Every file below raw= and what it is, from all parts of the scan; one in memory at a time."""
     for index in range(width):
-        for name, kind, fields in read_lines(_part(task, index, width)):
+        for name, kind, fields in islice(read_lines(_part(task, index, width)), 1, None):
             yield name, Refused(**fields) if kind == Refused.__name__ else _inspected(fields, task.data_kind)
 
 
