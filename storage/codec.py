@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from storage.errors import StorageError
 from storage.png import decode_up_filtered
+from storage.radiograph import Pixels
 
 SUFFIXES = {"png": "png", "jpeg": "jpg", "htj2k": "j2c"}
 """Codec, as the manifest names it -> end of the member's name."""
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 _NAMES = {"png": "PNG", "jpeg": "JPEG", "htj2k": "HTJ2K codestream"}
 _DECODE = {

@@ -10,6 +10,7 @@ from storage.vocabulary import BODY_PARTS, VIEWS
 
 PROTOCOLS = ("folds",)
 CODECS = ("png", "htj2k")
+FRAME_RULES = ("all", "mid2", "first")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,7 +61,7 @@ class IngestConfig:
             check_one_of("ingest.body_parts", part, BODY_PARTS)
         for view in self.views:
             check_one_of("ingest.views", view, VIEWS)
-        check_one_of("ingest.frames", self.frames, ("all", "mid2", "first"))
+        check_one_of("ingest.frames", self.frames, FRAME_RULES)
         check_one_of("ingest.twins", self.twins, ("presentation", "processing", "both"))
 
 

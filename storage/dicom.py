@@ -19,7 +19,7 @@ from pydicom.encaps import generate_frames
 
 from storage import dicom_meta, valid
 from storage.dicom_anatomy import text
-from storage.errors import Quarantined
+from storage.errors import Quarantined, lost_file
 from storage.jpeg import stripped
 from storage.radiograph import MIN_SIDE_PX, Header, Limits, Pixels, Radiograph
 
@@ -114,10 +114,8 @@ def _quarantining(detail: str) -> Iterator[None]:
             yield
     except (Quarantined, MemoryError):
         raise
-    except FileNotFoundError:
-        raise Quarantined("vanished") from None
     except Exception as error:
-        raise Quarantined("unreadable", detail) from error
+        raise lost_file(error) or Quarantined("unreadable", detail) from error
 
 
 def _open(path: Path, limits: Limits, keywords: list[str], *, stop_before_pixels: bool) -> pydicom.Dataset:

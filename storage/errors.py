@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
+
+# A seek to where a damaged header points, and links in circles: errors that another try does not mend.
+_LASTING = (errno.EINVAL, errno.EOVERFLOW, errno.ELOOP)
 
 
 class RadmillError(Exception):
@@ -48,6 +52,19 @@ class Quarantined(RadmillError):
 
     def __reduce__(self) -> tuple[type[Quarantined], tuple[str, str]]:
         return type(self), (self.reason, self.detail)
+
+
+def lost_file(error: BaseException) -> Quarantined | None:
+    """What to raise where disk, network or rights failed, not the file's bytes; None for any other error.
+
+    The reason is `vanished`, so that the next ingest tries again.
+    """
+    if not isinstance(error, OSError) or error.errno is None or error.errno in _LASTING:
+        return None
+    if error.errno == errno.ENOENT:
+        return Quarantined("vanished")
+    code = errno.errorcode.get(error.errno, "unknown")
+    return Quarantined("vanished", f"the file can't be read now ({code}); the next ingest tries again")
 
 
 def check_at_least(field: str, value: float, least: float) -> None:

@@ -52,8 +52,13 @@ def read(root: Path, generation: str, name: str) -> pd.DataFrame:
     return tables.read_table(table_paths(root, generation)[name], _TABLES[name][0])
 
 
-def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame | pa.Table]) -> str:
-    """Make the generation after `live` and have CURRENT name it; `live` stays where nothing differs."""
+def write(
+    root: Path, live: str | None, frames: Mapping[str, pd.DataFrame | pa.Table], written: Mapping[str, Sum]
+) -> str:
+    """Make the generation after `live` and have CURRENT name it; `live` stays where nothing differs.
+
+    written: sums of shards as they were written.
+    """
     rows = {name: _ordered(frames[name], name) for name in _TABLES}
     _check(rows["manifest"], rows["annotations"], rows["exclusions"])
     shards = sorted({shard for name in _SHARDED for shard in rows[name]["shard"].unique().to_pylist()})
@@ -66,7 +71,7 @@ def write(root: Path, live: str | None, frames: Mapping[str, pd.DataFrame | pa.T
         f"{name}.parquet": tables.encode_table(rows.pop(name), _TABLES[name][0], name) for name in _TABLES
     }
     files["shards.txt"] = "".join(f"shards/{name}\n" for name in shards).encode()
-    files[CHECKSUMS] = _checksums(root, live, files, shards)
+    files[CHECKSUMS] = _checksums(root, live, files, shards, written)
     if live is not None and _holds(root / "generations" / live, files):
         return live
     generation = f"{int(live or 0) + 1:06d}"
@@ -97,12 +102,19 @@ def checksums(root: Path, generation: str) -> tuple[dict[str, Sum], dict[str, Su
         raise StorageError(f"{path} is damaged.") from error
 
 
-def _checksums(root: Path, live: str | None, files: Mapping[str, bytes], shards: list[str]) -> bytes:
+def _checksums(
+    root: Path,
+    live: str | None,
+    files: Mapping[str, bytes],
+    shards: list[str],
+    written: Mapping[str, Sum],
+) -> bytes:
     """The list for a generation; a shard's name stands for its bytes, so one that is known is not read again."""
     try:
         _, known = checksums(root, live) if live is not None else ({}, {})
     except (FileNotFoundError, StorageError):
         known = {}
+    known = {**known, **written}
     sums = {}
     for name in shards:
         path = root / "shards" / name

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage import generations, schemas, tables
+from storage.atomic import write_bytes
 from storage.codec import decode, decode_png
 from storage.errors import InputError, StorageError
-from storage.seal import read_sealed_json, write_sealed_json
+from storage.seal import Sum, read_sealed_json, write_sealed_json
 from storage.shards import read_member
 
 if TYPE_CHECKING:
@@ -148,17 +149,26 @@ class Store:
         return {annotator: weight for annotator, (_, weight) in self._masks_of(key).items()}
 
     def commit(
-        self, manifest: pd.DataFrame | pa.Table, annotations: pd.DataFrame, exclusions: pd.DataFrame
+        self,
+        manifest: pd.DataFrame | pa.Table,
+        annotations: pd.DataFrame,
+        exclusions: pd.DataFrame,
+        outcomes: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+        sums: Mapping[str, Sum] | None = None,
     ) -> str:
         """Make the tables, in canonical order, the live generation; return its name.
 
-        The same tables make no new generation. StorageError where a key comes twice, a mask has no film, a
-        reason is not in the vocabulary or a shard is missing.
+        outcomes: those of `write_outcomes`, checked before and written after the generation; None keeps what
+        is there. sums: of shards as they were written; others are read. The same tables make no new generation.
+        StorageError where a key comes twice, a mask has no film, a reason is not in the vocabulary, a column
+        does not fit or a shard is missing.
         """
+        beside = self._outcome_files(*outcomes) if outcomes else {}
         frames = {"manifest": manifest, "annotations": annotations, "exclusions": exclusions}
-        self.generation = generations.write(self.root, self.generation, frames)
+        self.generation = generations.write(self.root, self.generation, frames, sums or {})
         for cache in (self._tables, self._films, self._masks, self._valid):
             cache.clear()
+        self._replace(beside)
         return self.generation
 
     def write_outcomes(self, outcomes: pd.DataFrame, exclusions: pd.DataFrame | None = None) -> None:
@@ -168,15 +178,7 @@ class Store:
         killed in between leaves old outcomes beside new exclusions, until the next ingest.
         """
         left_out = tables.empty(schemas.EXCLUSIONS) if exclusions is None else exclusions
-        generations.check_reasons(
-            tables.conform(left_out, schemas.EXCLUSIONS, "outcome_exclusions")["reason"]
-        )
-        left_out = left_out.sort_values(["token", "frame"], kind="stable")
-        ordered = outcomes.sort_values(["subject", "exam"], kind="stable", na_position="first")
-        tables.write_table(self._beside("outcome_exclusions"), left_out, schemas.EXCLUSIONS)
-        tables.write_table(self._beside("outcomes"), ordered, schemas.OUTCOMES)
-        for name in ("outcome_exclusions", "outcomes"):
-            self._tables.pop(name, None)
+        self._replace(self._outcome_files(outcomes, left_out))
 
     def fingerprint(self) -> str:
         """SHA-256 over films, masks, exclusions, and who has an outcome: what the learning without outcomes reads.
@@ -191,6 +193,23 @@ class Store:
         """SHA-256 over the outcomes and what was left out of them."""
         files = [self._beside(name) for name in ("outcomes", "outcome_exclusions")]
         return _digest({path.name: path.read_bytes() if path.exists() else b"" for path in files})
+
+    def _outcome_files(self, outcomes: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, bytes]:
+        """Name of the table -> its bytes, in the order in which they are written."""
+        generations.check_reasons(
+            tables.conform(left_out, schemas.EXCLUSIONS, "outcome_exclusions")["reason"]
+        )
+        left_out = left_out.sort_values(["token", "frame"], kind="stable")
+        ordered = outcomes.sort_values(["subject", "exam"], kind="stable", na_position="first")
+        return {
+            "outcome_exclusions": tables.encode_table(left_out, schemas.EXCLUSIONS, "outcome_exclusions"),
+            "outcomes": tables.encode_table(ordered, schemas.OUTCOMES, "outcomes"),
+        }
+
+    def _replace(self, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            write_bytes(self._beside(name), data)
+            self._tables.pop(name, None)
 
     def _beside(self, name: str) -> Path:
         return self.root / f"{name}.parquet"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from storage.deidentify import SIDES, word
-from storage.errors import Quarantined
+from storage.errors import Quarantined, lost_file
 from storage.jpeg import stripped
 from storage.radiograph import MIN_SIDE_PX, Header, Identity, Limits, Pixels, Radiograph, RadiographMeta
 
@@ -83,14 +83,12 @@ def _opened(path: Path, limits: Limits) -> Iterator[Image.Image]:
                 yield image
     except (Quarantined, MemoryError):
         raise
-    except FileNotFoundError:
-        raise Quarantined("vanished") from None
     except UnidentifiedImageError as error:
         raise Quarantined("unreadable", "the image header is damaged") from error
     except Image.DecompressionBombError as error:
         raise Quarantined("too_large", "more pixels than ingest.max_megapixels") from error
     except Exception as error:
-        raise Quarantined("unreadable", "the image is damaged") from error
+        raise lost_file(error) or Quarantined("unreadable", "the image is damaged") from error
 
 
 def _num_frames(image: Image.Image) -> int:

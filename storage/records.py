@@ -13,7 +13,7 @@ from typing import Any
 
 from storage.atomic import write_bytes
 from storage.errors import StorageError
-from storage.seal import BLANK, read_sealed_json, sealed
+from storage.seal import BLANK, Sum, read_sealed_json, sealed
 
 Row = dict[str, Any]  # a row of the manifest or of the annotations, without what depends on paths
 
@@ -36,6 +36,7 @@ class Record:
 
     rows: list[Row]
     left: list[Left]
+    tar: Sum | None = None  # of the whole shard as it was written; None where it has no film, or is not known
 
     @property
     def lasts(self) -> bool:
@@ -58,7 +59,8 @@ def save_record(store_root: Path, shard: str, record: Record) -> Record:
     """Write the record; its shard is whole by then. Returns it as a rerun reads it: unknown numbers are None."""
     rows = [{name: _known(value) for name, value in row.items()} for row in record.rows]
     # on one line: with an indent json is ten times slower
-    content = {"rows": rows, "left": list(map(asdict, record.left)), "seal": BLANK}
+    tar = record.tar and record.tar._asdict()
+    content = {"rows": rows, "left": list(map(asdict, record.left)), "tar": tar, "seal": BLANK}
     data = json.dumps(content, sort_keys=True).encode() + b"\n"
     write_bytes(_path(store_root, shard), sealed(data))
     return _read(_path(store_root, shard))
@@ -72,7 +74,8 @@ def _known(value: Any) -> Any:
 def _read(path: Path) -> Record:
     try:
         content = read_sealed_json(path)
-        return Record(content["rows"], [Left(**left) for left in content["left"]])
+        tar = Sum(**content["tar"]) if content.get("tar") else None
+        return Record(content["rows"], [Left(**left) for left in content["left"]], tar)
     except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path} is damaged; remove it and run ingest again.") from error
 

@@ -11,6 +11,7 @@ random order, and the samples of a window of blocks shuffled together.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -28,6 +29,7 @@ class SamplerState:
     epoch: int = 0
     samples_done: int = 0  # in this epoch, over all ranks
     generation: str = ""  # of the store
+    order: str = ""  # how many samples, and how they are shuffled
 
     def to_dict(self) -> dict[str, int | str]:
         """Plain values, for a checkpoint."""
@@ -41,6 +43,7 @@ class SamplerState:
             epoch=int(values["epoch"]),
             samples_done=int(values["samples_done"]),
             generation=str(values["generation"]),
+            order=str(values.get("order", "")),  # checkpoints without one are refused with a sentence
         )
 
 
@@ -69,19 +72,22 @@ class SampleOrder:
         self._blocks = None if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
         self._window = window
         self._last = (-1, np.empty(0, np.int64))
+        self.described = self._describe()
 
     def start(self) -> SamplerState:
         """The position before the first step."""
-        return SamplerState(self.seed, generation=self.generation)
+        return SamplerState(self.seed, generation=self.generation, order=self.described)
 
     def check(self, state: SamplerState) -> None:
-        """Raise InputError where a state belongs to another seed or generation, or lies past the end."""
-        same = (state.seed, state.generation) == (self.seed, self.generation)
+        """Raise InputError where a state belongs to another seed, generation or order, or lies past the end."""
+        ours = self.start()
+        same = (state.seed, state.generation, state.order) == (ours.seed, ours.generation, ours.order)
         if not same or state.samples_done >= self.num_samples:
             raise InputError(
-                f"The checkpoint stands at sample {state.samples_done} with seed {state.seed} and generation "
-                f"{state.generation!r}, but this run has {self.num_samples} samples, seed {self.seed} and "
-                f"generation {self.generation!r}; start over with fresh=true, or choose another out=."
+                f"The checkpoint stands at sample {state.samples_done} with seed {state.seed}, generation "
+                f"{state.generation!r} and the order {state.order!r}, but this run has seed {self.seed}, "
+                f"generation {self.generation!r} and the order {self.described!r}; "
+                "start over with fresh=true, or choose another out=."
             )
 
     def batch(
@@ -103,6 +109,13 @@ class SampleOrder:
         if samples_done < self.num_samples:
             return replace(state, samples_done=samples_done)
         return replace(state, epoch=state.epoch + 1, samples_done=0)
+
+    def _describe(self) -> str:
+        """What the order hangs on beside seed and epoch, in words."""
+        if self._blocks is None:
+            return f"{self.num_samples} samples, full shuffle"
+        digest = hashlib.sha256(self._blocks.astype("<i8").tobytes()).hexdigest()[:8]
+        return f"{self.num_samples} samples, blocks {digest}, window {self._window}"
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if self._last[0] != epoch:

@@ -24,7 +24,7 @@ EXCLUSION_REASONS = (
     "blank",  # one gray value only
     "mask_mismatch",  # an annotation whose size or class indices do not fit its film
     "no_film",  # an annotation or an outcome without its film
-    "vanished",  # the file went away while it was read
+    "vanished",  # the file went away, changed or could not be read just then: tried again by the next ingest
     "outside_window",  # an outcome measured too long before or after its film, or nobody knows when
     "superseded",  # an outcome of another day than the one nearest to the film
     "z_score",  # a Z-score alone: the young are measured against their own age, and no T-score follows from it

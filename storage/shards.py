@@ -19,6 +19,7 @@ import google_crc32c
 
 from storage.atomic import replacing
 from storage.errors import StorageError
+from storage.seal import Sum
 
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -45,7 +46,7 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._names: set[str] = set()
-        self._offset = 0
+        self._offset = self._crc32c = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -76,9 +77,15 @@ class ShardWriter:
         self._write(bytes(-len(data) % tarfile.BLOCKSIZE))
         return placed
 
+    @property
+    def sum(self) -> Sum:
+        """Size and checksum of what was written; after the with block, of the whole tar."""
+        return Sum(self._offset, self._crc32c)
+
     def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._offset += len(data)
+        self._crc32c = google_crc32c.extend(self._crc32c, data)
 
 
 def checksum(data: bytes) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from storage.arrays import StoredArray, create_array, open_array, writing_group
+from storage.arrays import create_array, open_array, writing_group
 from storage.errors import InputError, check_one_of
 from storage.manifest import Store
 from storage.prefetch import prefetch
@@ -23,6 +24,7 @@ from storage.radiograph import Pixels
 TILE = 512
 KINDS = ("windows", "films")
 _LARGE_PX = 4_000_000  # below, decoding the film is as fast as reading a few tiles
+_OPEN_ARRAYS = 256  # films whose metadata stay in memory
 _FORMAT = "1"
 
 
@@ -34,7 +36,7 @@ class FilmCache:
         self.store = store
         self.path = path
         self.cached = cached
-        self._open: dict[str, StoredArray] = {}
+        self._array = lru_cache(_OPEN_ARRAYS)(partial(open_array, path))
 
     def read_image(self, key: str) -> Pixels:
         """The whole film HxW."""
@@ -54,11 +56,6 @@ class FilmCache:
             )
         window: Pixels = film[y0 : y0 + height, x0 : x0 + width]
         return window
-
-    def _array(self, key: str) -> StoredArray:
-        if key not in self._open:
-            self._open[key] = open_array(self.path, key)
-        return self._open[key]
 
 
 def open_cache(store: Store, kind: str, progress: Callable[[int, int, str], None] | None = None) -> FilmCache:

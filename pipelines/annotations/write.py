@@ -149,6 +149,6 @@ def _write(
             rows.append({**described, "shard": planned.shard, **asdict(placed)})
     if not rows:
         path.unlink()
-    record = Record(rows, left)
+    record = Record(rows, left, shard.sum if rows else None)
     save_record(task.store_root, planned.shard, record)
     return record

@@ -35,8 +35,9 @@ from storage.care import tombstones
 from storage.errors import StorageError
 from storage.identity import Secret
 from storage.manifest import Store
-from storage.records import Record, Row
+from storage.records import Record, Row, load_record
 from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
+from storage.seal import Sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class _Films:
     exclusions: list[Exclusion]
     same_as: dict[str, str]  # key of a duplicate -> key of the film that stays
     days: dict[str, list[str]]  # subject -> days of its films in the manifest, YYYYMMDD or empty
+    sums: dict[str, Sum]  # of the shards, as they were written
     uids: Counter[str]  # SOP instance UID that several files carry -> those with films in the manifest
 
 
@@ -94,25 +96,28 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     else:
         masks, left = _live_masks(store, films.manifest), _live_exclusions(store, MASKS)
     exclusions += left
-    advice = _write_outcomes(task, store, secret, films.days) if task.outcomes else ""
+    outcomes, advice = _outcomes(task, secret, films.days) if task.outcomes else (None, "")
     generation = store.commit(
         films.manifest,
         pd.DataFrame(masks, columns=ANNOTATIONS.names),
         pd.DataFrame([asdict(exclusion) for exclusion in exclusions], columns=EXCLUSIONS.names),
+        outcomes,
+        films.sums,
     )
     remove_superseded(task)
     task.discard_work()
     return _summary(task, store, films, generation, advice)
 
 
-def _write_outcomes(task: IngestTask, store: Store, secret: Secret, days: dict[str, list[str]]) -> str:
-    """Write the outcomes of the films in the manifest; what to tell the user of them."""
+def _outcomes(
+    task: IngestTask, secret: Secret, days: dict[str, list[str]]
+) -> tuple[tuple[pd.DataFrame, pd.DataFrame], str]:
+    """The outcomes of the films in the manifest, what was left out of them, and what to tell the user."""
     assert task.outcomes
     sheet = read_outcome_sheet(task.outcomes, task.study, task.mapping)
     outcomes = match_outcomes(sheet, task.study, secret, subjects_by_patient(task), days)
     left = unnamed(outcomes.exclusions, secret, tombstones.load(task.store_root))
-    store.write_outcomes(outcomes.rows, left)
-    return outcomes.advice
+    return (outcomes.rows, left), outcomes.advice
 
 
 def _summary(task: IngestTask, store: Store, films: _Films, generation: str, advice: str) -> IngestSummary:
@@ -139,7 +144,7 @@ def _check_written(task: IngestTask) -> None:
 
 def _films(task: IngestTask, pool: GuardedPool, num_files: int) -> _Films:
     """Every film of the plan, in the manifest or left out. Raises StorageError where one is in neither."""
-    films = _Films(MANIFEST.empty_table(), excluded(task), {}, {}, Counter())
+    films = _Films(MANIFEST.empty_table(), excluded(task), {}, {}, {}, Counter())
     files, lost = len(films.exclusions), 0
     tables = [films.manifest]
     for planned, record in settle(task, pool):
@@ -154,6 +159,8 @@ def _films(task: IngestTask, pool: GuardedPool, num_files: int) -> _Films:
         for row in rows:
             films.days.setdefault(row["subject"], []).append(places[row["key"]][0].day)
         tables.append(pa.Table.from_pylist(rows, MANIFEST))
+        if rows and record.tar:
+            films.sums[rows[0]["shard"]] = record.tar
         written = {source.token: source.shared_uid for source, _ in (places[row["key"]] for row in rows)}
         films.uids.update(filter(None, written.values()))
         films.exclusions += _left_out(planned, record, places)
@@ -210,7 +217,12 @@ def _masks(
         task.config.films_per_shard,
         task.limits,
     )
-    return add_annotations(mask_task, secret, pool, progress)
+    rows, left = add_annotations(mask_task, secret, pool, progress)
+    for shard in {row["shard"] for row in rows}:
+        record = load_record(task.store_root, shard)
+        if record and record.tar:
+            films.sums[shard] = record.tar
+    return rows, left
 
 
 def _marked(films: _Films, keys: dict[str, str]) -> dict[str, MarkedFilm]:

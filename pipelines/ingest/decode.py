@@ -16,7 +16,7 @@ from pipelines.ingest.fingerprint import fingerprint
 from pipelines.ingest.overrides import Override
 from storage.codec import decode, encode, encode_png
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
-from storage.errors import Quarantined, StorageError
+from storage.errors import Quarantined, StorageError, lost_file
 from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 
@@ -152,17 +152,13 @@ def _head(path: Path, limits: Limits) -> bytes:
             raise Quarantined("too_large", "more bytes than ingest.max_file_mb")
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        raise Quarantined("vanished") from None
     except OSError as error:
-        raise Quarantined("unreadable", "the file can't be read") from error
+        raise lost_file(error) or Quarantined("unreadable", "the file can't be read") from error
 
 
 def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise Quarantined("vanished") from None
     except OSError as error:
-        raise Quarantined("unreadable", "the file can't be read") from error
+        raise lost_file(error) or Quarantined("unreadable", "the file can't be read") from error

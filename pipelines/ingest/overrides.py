@@ -13,13 +13,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipelines.ingest.sheet import Sheet, SheetRow, read_sheet
+from storage.config import FRAME_RULES
 from storage.deidentify import SIDES
 from storage.errors import InputError
 from storage.polarity import POLARITIES
 from storage.vocabulary import VIEWS
 
 KEY = "ingest.overrides"
-FRAME_RULES = ("all", "mid2", "first")
 
 _NO = ("", "0", "no", "false")  # in the column exclude; all else excludes
 _FRAMES = re.compile(r"\d+(?:-\d+)?(?:[ ,;]+\d+(?:-\d+)?)*")

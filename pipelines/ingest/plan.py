@@ -55,7 +55,7 @@ def plan(task: IngestTask, width: int) -> Plan:
 
     Raises:
         InputError: no file holds a film, it can't be told whose one is, or the store has another key.
-        StorageError: a part of the scan is missing.
+        StorageError: a part of the scan is missing, or of another run.
     """
     _check_scanned(task, width)
     phantoms = _only_phantoms(task, width)
@@ -96,7 +96,7 @@ def planned_shards(task: IngestTask, index: int = 0, width: int = 1) -> Iterator
 
 def shard_film(task: IngestTask, source: Source, key: str) -> Film:
     """A film as the name of its shard stands for it: with all that its bytes depend on."""
-    return Film(key, source.subject, task.settings + source.override.content)
+    return Film(key, source.subject, f"{task.settings}{source.override.content} {source.order}")
 
 
 def excluded(task: IngestTask) -> list[Exclusion]:
@@ -129,8 +129,8 @@ def _check_scanned(task: IngestTask, width: int) -> None:
     if missing:
         parts = ", ".join(map(str, missing[:10]))
         raise StorageError(
-            f"{len(missing)} of {width} parts of the scan are missing ({parts}{' ...' * (len(missing) > 10)}); "
-            "scan them first."
+            f"{len(missing)} of {width} parts of the scan are missing or of another run "
+            f"({parts}{' ...' * (len(missing) > 10)}); scan them first."
         )
 
 

@@ -94,13 +94,16 @@ def _written(
     store: Store, origin: Origin, pool: GuardedPool, progress: Progress
 ) -> defaultdict[str, list[Row]]:
     """Write the masks that have no whole shard; shard -> rows, of all masks."""
-    task, rows = origin.task, store.manifest
+    task, rows = (
+        origin.task,
+        store.manifest.sort_values("frame").drop_duplicates("token"),
+    )  # first frame of each file
     assert task.annotations is not None
-    columns = (rows[name].tolist() for name in ("token", "frame", "key", "subject", "height", "width"))
+    columns = (rows[name].tolist() for name in ("token", "key", "subject", "height", "width"))
     marked = {
         origin.names[token]: MarkedFilm(key, subject, (height, width))
-        for token, frame, key, subject, height, width in zip(*columns, strict=True)
-        if token in origin.names and frame == 0
+        for token, key, subject, height, width in zip(*columns, strict=True)
+        if token in origin.names
     }
     mask_task = MaskTask(
         task.annotations,

@@ -7,8 +7,8 @@
 4. commit: every file and frame is in the manifest or the exclusions, counted against the plan; one rename
    makes it live.
 
-`ingest` is these four in order on one machine; an array of any fixed width runs the same functions. The caller
-holds the lock of the store.
+`ingest` is these four in order on one machine, after `task.begin()`; an array of any fixed width runs the same
+functions. The caller holds the lock of the store.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def ingest(
         skip=tuple(skip),
     )
     check_inputs(task)
-    task.discard_work()
+    task.begin()
     try:
         with task.pool(processes) as pool:
             scan_part(task, 0, 1, pool, progress)

@@ -6,8 +6,9 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zlib import crc32
@@ -15,7 +16,7 @@ from zlib import crc32
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
 from pipelines.ingest.overrides import Override, read_overrides
-from pipelines.ingest.task import IngestTask, make_work, read_lines, write_lines
+from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
 from storage.errors import InputError, Quarantined
@@ -38,7 +39,7 @@ class Source:
     keys: tuple[str, ...]  # of the chosen frames
     subject: str
     exam: str
-    order: int  # of its first frame among the subject's films, by time
+    order: int  # of its first frame among the subject's films that stay, by time; `select` numbers them
     day: str  # on which it was taken, YYYYMMDD or empty; never enters the store
     device: str
     data_kind: str
@@ -72,7 +73,7 @@ class Scan:
 
     sources: list[Source]
     headers: dict[str, Header]  # of the sources, by token
-    keys_by_name: dict[str, str]  # path below raw= -> key of the first frame, of equal files the same
+    keys_by_name: dict[str, str]  # path below raw= -> key of the first chosen frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
 
@@ -104,7 +105,7 @@ def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progr
     A file belongs to a part by its path alone: parts that list raw= while files come and go never take one
     twice, nor leave out one that was there all the time.
     """
-    limits = task.limits
+    limits, run_id = task.limits, task.run_id
     listed = list_files(task.raw, "raw", task.no_films)
     read_overrides(task.overrides).check(listed)
     names = [name for name in listed if crc32(os.fsencode(name)) % width == index]
@@ -116,24 +117,26 @@ def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progr
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 
-    def lines() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def lines() -> Iterator[object]:
+        yield run_id
         for done, (name, result) in enumerate(zip(names, pool.map(inspect, names), strict=True), 1):
             yield name, type(result).__name__, asdict(result)
             progress(done, len(names), "files looked at")
 
-    make_work(task)
     write_lines(_part(task, index, width), lines())
 
 
 def missing_scans(task: IngestTask, width: int) -> list[int]:
-    """The parts of the scan that are still to be done."""
-    return [index for index in range(width) if not _part(task, index, width).exists()]
+    """The parts of the scan that are still to be done: not there, or by a run that was killed before this began."""
+    run_id = task.run_id
+    paths = ((index, _part(task, index, width)) for index in range(width))
+    return [index for index, path in paths if not path.exists() or next(read_lines(path), None) != run_id]
 
 
 def scanned(task: IngestTask, width: int) -> Iterator[tuple[str, Found]]:
     """Every file below raw= and what it is, from all parts of the scan; one in memory at a time."""
     for index in range(width):
-        for name, kind, fields in read_lines(_part(task, index, width)):
+        for name, kind, fields in islice(read_lines(_part(task, index, width)), 1, None):
             yield name, Refused(**fields) if kind == Refused.__name__ else _inspected(fields, task.data_kind)
 
 
@@ -179,7 +182,7 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
-    scan.sources.extend(_in_order(sources.values(), scan.headers))
+    scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
     return scan
 
 
@@ -251,15 +254,3 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
 
 def _day(header: Header) -> str:
     return next(iter(header.identity.taken), "")
-
-
-def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> Iterator[Source]:
-    """The sources with their place in time among the subject's films; times themselves stay behind."""
-
-    def when(source: Source) -> tuple[str, tuple[str, ...], str]:
-        return source.subject, headers[source.token].identity.taken, source.keys[0]
-
-    next_order: dict[str, int] = defaultdict(int)
-    for source in sorted(sources, key=when):
-        yield replace(source, order=next_order[source.subject])
-        next_order[source.subject] += source.frames

@@ -2,11 +2,15 @@
 
 Each file that stays out has its reason: excluded by a person, another body part, another view, the twin of a
 film that stays, no frame that is asked for. What is unknown of a film never keeps it out.
+
+Twins are told apart by their headers, so the one that is kept may turn out not to be readable: then its exposure
+is in no generation, and both exclusions say so; ingest.twins=both takes in what there is.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pipelines.ingest.overrides import Override, Overrides, frame_numbers
@@ -14,6 +18,8 @@ from pipelines.ingest.scan import Exclusion, Scan, Source
 from pipelines.ingest.twins import left_out_twins
 from storage.config import IngestConfig
 from storage.radiograph import Header
+
+_TWIN = "its twin was chosen, readable or not,"
 
 
 def select(scan: Scan, config: IngestConfig, overrides: Overrides) -> Scan:
@@ -25,21 +31,24 @@ def select(scan: Scan, config: IngestConfig, overrides: Overrides) -> Scan:
     for name, key in scan.keys_by_name.items() if overrides.rows else ():
         names[key].append(name)
     exclusions = list(scan.exclusions)
-    sources = []
+    sources, first_chosen = [], {}
     for source in scan.sources:
         told = _with_frames(source, overrides.of(names.get(source.keys[0], ())), config)
+        first_chosen[source.keys[0]] = next(iter(told.keys), source.keys[0])
         if reason := _refused(told, scan.headers[source.token], config):
             exclusions.append(Exclusion(source.token, 0, *reason, "scan"))
         else:
             sources.append(told)
     twins = left_out_twins(sources, scan.headers, config.twins)
     exclusions += [
-        Exclusion(source.token, 0, "twin", f"ingest.twins={config.twins}", "scan")
+        Exclusion(source.token, 0, "twin", f"{_TWIN} by ingest.twins={config.twins}", "scan")
         for source in sources
         if source.token in twins
     ]
     staying = [source for source in sources if source.token not in twins]
-    return replace(scan, sources=_with_uids(staying, scan.headers), headers={}, exclusions=exclusions)
+    staying = list(_in_order(_with_uids(staying, scan.headers), scan.headers))
+    keys = {name: first_chosen[key] for name, key in scan.keys_by_name.items()}
+    return Scan(staying, {}, keys, exclusions, scan.subjects_by_patient)
 
 
 def _with_frames(source: Source, override: Override, config: IngestConfig) -> Source:
@@ -63,6 +72,18 @@ def _refused(source: Source, header: Header, config: IngestConfig) -> tuple[str,
     if not source.chosen:
         return "not_selected", "ingest.overrides names none of its frames"
     return None
+
+
+def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> Iterator[Source]:
+    """The sources with their place in time among the subject's films; times themselves stay behind."""
+
+    def when(source: Source) -> tuple[str, tuple[str, ...], str]:
+        return source.subject, headers[source.token].identity.taken, source.keys[0]
+
+    next_order: dict[str, int] = defaultdict(int)
+    for source in sorted(sources, key=when):
+        yield replace(source, order=next_order[source.subject])
+        next_order[source.subject] += source.frames
 
 
 def _with_uids(sources: list[Source], headers: dict[str, Header]) -> list[Source]:

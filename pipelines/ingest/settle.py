@@ -123,13 +123,12 @@ def _settle(
     if settled is None or not task.shard_path(shard).exists():
         if not whole.exists():
             write_shard(worker, task, planned)
-        copied = Record(_copy(rows, whole, task.shard_path(shard)), [])
-        settled = save_record(task.store_root, shard, copied)
-    return Record(settled.rows, left)
+        settled = save_record(task.store_root, shard, _copied(rows, whole, task.shard_path(shard)))
+    return Record(settled.rows, left, settled.tar)
 
 
-def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
-    """Write the rows' films from one shard into another; the rows at their new place."""
+def _copied(rows: list[Row], source: Path, target: Path) -> Record:
+    """Write the rows' films from one shard into another; the record of that."""
     copied: list[Row] = []
     with ShardWriter(target) as shard:
         for row in rows:
@@ -140,4 +139,4 @@ def _copy(rows: list[Row], source: Path, target: Path) -> list[Row]:
                 else None
             )
             copied.append(row | add_film(shard, row, data, valid_png))
-    return copied
+    return Record(copied, [], shard.sum)

@@ -4,7 +4,8 @@ The steps may run in different processes and on different machines. What passes 
 raw= and who is on which film, must never be at rest in the store: it lies beside the key file, in a folder
 that its owner alone may open, and goes away when the ingest is committed.
 
-    work/scan-00003-of-00008.jsonl   [name, what it is], a line per file that this part looked at
+    work/run.json                    the id of this run: parts of an earlier one, which was killed, do not count
+    work/scan-00003-of-00008.jsonl   the run's id, then [name, what it is], a line per file that this part looked at
     work/plan.jsonl                  a line per shard: its name and the files whose films it takes
     work/plan.json                   how many files and films, and whether the films are phantoms
     work/excluded.jsonl              a line per file that stays out as a whole
@@ -15,6 +16,7 @@ that its owner alone may open, and goes away when the ingest is committed.
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from typing import Any
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.guard import GuardedPool
-from storage.atomic import replacing
+from storage.atomic import replacing, write_json
 from storage.config import IngestConfig
 from storage.errors import StorageError
 from storage.identity import Secret, key_path, work_path
@@ -93,6 +95,23 @@ class IngestTask:
             return Secret.phantom()
         return Secret.load_or_create(self.key_path)
 
+    def begin(self) -> None:
+        """Forget what an earlier ingest left between its steps, and give this one an id; before any part.
+
+        Raises StorageError where the folder can't be written.
+        """
+        self.discard_work()
+        _make_work(self)
+        write_json(self.work / "run.json", {"id": secrets.token_hex(8)})
+
+    @property
+    def run_id(self) -> str:
+        """What `begin` gave; StorageError where it was not called."""
+        path = self.work / "run.json"
+        if not path.exists():
+            raise StorageError(f"{path} is missing: this ingest is not begun yet; begin it first.")
+        return str(json.loads(path.read_text())["id"])
+
     def discard_work(self) -> None:
         """Forget what an earlier ingest left between its steps."""
         shutil.rmtree(self.work, ignore_errors=True)
@@ -112,7 +131,7 @@ def decoders(config: IngestConfig, processes: int) -> GuardedPool:
     return GuardedPool(processes, config.memory_gb, config.timeout_s, _DECODERS)
 
 
-def make_work(task: IngestTask) -> None:
+def _make_work(task: IngestTask) -> None:
     """Make the folder of the state, for its owner alone. Raises StorageError where it can't be written."""
     try:
         task.work.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """The same exposure twice: as the detector gave it (FOR PROCESSING) and as it is shown (FOR PRESENTATION).
 
-Twins in two parts of a split are a leak, so one of them stays (DICOM PS3.3 C.8.11.1 tells them apart).
+Twins in two parts of a split are a leak, so one of them stays (DICOM PS3.3 C.8.11.1 tells them apart). That is
+settled by headers, before a pixel is decoded: the one that stays may still prove unreadable.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def write_shard(
                 meter.add(len(source.keys), task.raw / source.name, refused)
     if not rows:
         task.shard_path(planned.shard).unlink()
-    return save_record(task.store_root, planned.shard, Record(rows, left))
+    return save_record(task.store_root, planned.shard, Record(rows, left, shard.sum if rows else None))
 
 
 def _decode(worker: GuardedWorker, task: IngestTask, source: Source) -> list[Encoded | Refused]:

@@ -14,7 +14,13 @@ from storage.radiograph import NAN
 
 # Columns that are read besides the patient and the value.
 OPTIONAL = ("exam", "dxa_site", "days", "date", "z_score", "age_years", "sex")
-_PLAUSIBLE = {"age_years": (0, 130), "weight_kg": (20, 400), "height_cm": (80, 250), "bmi": (8, 120)}
+_PLAUSIBLE = {
+    "age_years": (0, 130),
+    "weight_kg": (20, 400),
+    "height_cm": (80, 250),
+    "bmi": (8, 120),
+    "days": (-36525, 36525),  # a century
+}
 MEASURES = ("weight_kg", "height_cm", "bmi")
 _SEXES = {"f": "F", "female": "F", "w": "F", "m": "M", "male": "M"}
 _MAX_T_SCORE = 10.0  # no DXA reports more; a lost decimal point does
@@ -38,7 +44,7 @@ class Measurement:
 def measurement(row: SheetRow, column: str) -> Measurement:
     """Read one row; `column` holds the value."""
     value = number(row.get(column))
-    days = number(row.get("days"))
+    days = _plausible("days", row)
     measures = {name: _plausible(name, row) for name in ("age_years", *MEASURES)}
     covariates = {
         "age_years": capped_age(measures["age_years"]),

@@ -14,7 +14,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from storage.codec import SUFFIXES, decode, encode
 from storage.manifest import Store
 from storage.prefetch import prefetch
 from storage.reading import film_reader
-from storage.sampler import SampleOrder, SamplerState
+from storage.sampler import SampleOrder
 from storage.shards import ShardWriter
 from storage.streaming import stream_films
 from storage.tables import empty
@@ -76,8 +76,7 @@ def by_reader(store: Store, shuffle: str) -> Iterator[Any]:
     state = reader.order.start()
 
     def begin(epoch: int) -> Iterator[Any]:
-        at = SamplerState(state.seed, epoch, 0, state.generation)
-        return reader.batches(at, 1, workers=WORKERS)
+        return reader.batches(replace(state, epoch=epoch), 1, workers=WORKERS)
 
     return epochs(begin)
 
@@ -175,7 +174,8 @@ def compare_crops(count: int, python: str, seconds: float, folder: Path) -> None
         for start in range(0, len(crops), 512):
             array[start : start + 512] = np.stack(crops[start : start + 512])
     reader = RowReader(folder / "crops.zarr", ["image"], 0, "")
-    batches = epochs(lambda epoch: reader.batches(SamplerState(0, epoch), 64, workers=WORKERS))
+    state = reader.order.start()
+    batches = epochs(lambda epoch: reader.batches(replace(state, epoch=epoch), 64, workers=WORKERS))
     ours = 64 * rate(batches, seconds, warm_up=4)
     sets = peer_sets(python, folder / "crop-peers", iter(crops), ["webdataset"])
     theirs = peer(python, "read", "webdataset", str(sets["webdataset"]), str(seconds))["rate"]

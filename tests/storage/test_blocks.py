@@ -40,8 +40,7 @@ def reader(path: Path, seed: int = 0) -> RowReader:
 def test_every_row_once_through_a_stop_and_a_change_of_all_three(
     group: Path, first: tuple[int, int, int], second: tuple[int, int, int], stop: int, seed: int
 ) -> None:
-    state, seen = reader(group).order.start(), []
-    state = SamplerState(seed, generation=state.generation)
+    state, seen = reader(group, seed).order.start(), []
     for (world_size, workers, batch), limit in ((first, stop), (second, None)):
         if state.epoch:
             break

@@ -121,6 +121,17 @@ def test_outcomes_and_what_was_left_out_of_them_lie_beside_the_generation(store:
         store.write_outcomes(rows(schemas.OUTCOMES, given), LEFT_OUT.assign(reason="ugly"))
 
 
+def test_outcomes_that_do_not_fit_leave_the_generation_alone(store: Store) -> None:
+    given = rows(schemas.OUTCOMES, [{"subject": "b", "outcome": 1, "t_score": -2.5}])
+    fewer = store.annotations.iloc[:0]
+    with pytest.raises(StorageError, match=r"^A column of outcomes does not fit its type"):
+        store.commit(store.manifest, fewer, store.exclusions, (given.assign(days=10**12), LEFT_OUT))
+    assert Store.open(store.root).generation == "000001"
+    assert store.commit(store.manifest, fewer, store.exclusions, (given, LEFT_OUT)) == "000002"
+    assert list(store.outcomes["subject"]) == ["b"]
+    assert list(store.outcome_exclusions["reason"]) == ["no_film"]
+
+
 def test_values_have_a_fingerprint_of_their_own(store: Store) -> None:
     """Who has an outcome decides over the learning without outcomes; which outcome decides over the rest."""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from storage.dicom import read_dicom
 from storage.errors import Quarantined
 from storage.radiograph import Limits
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
@@ -139,6 +140,22 @@ def test_any_cut_of_a_file_is_refused_or_read(tmp_path: Path, suffix: str, gray:
             refused += 1
             assert error.reason in ("unreadable", "too_small")
     assert refused > 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="Linux alone has this file")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Pillow leaves it open
+@pytest.mark.parametrize("read", [read_raster, read_raster_header, read_dicom])
+def test_an_error_of_the_disk_is_no_damage(read: Any) -> None:
+    """The memory at address 0 can't be read: EIO."""
+    with pytest.raises(Quarantined, match=r"^vanished: the file can't be read now \(EIO\)"):
+        read(Path("/proc/self/mem"), LIMITS)
+
+
+def test_a_header_that_points_nowhere_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "film.tif"
+    path.write_bytes(b"II*\0" + b"\xff" * 60)
+    with pytest.raises(Quarantined, match="unreadable"):
+        read_raster(path, LIMITS)
 
 
 def test_content_tells_raster_images(tmp_path: Path, gray: NDArray[np.uint8]) -> None:

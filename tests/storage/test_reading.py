@@ -68,7 +68,7 @@ def test_every_sample_once_through_a_stop_and_a_change_of_all_three(
     order = shuffled(num_samples, seed, per_block)
     seen, state = epoch_of(order, order.start(), first, stop)
     saved = json.dumps(state.to_dict())
-    assert len(state.to_dict()) == 4
+    assert len(state.to_dict()) == 5
     state = SamplerState.from_dict(json.loads(saved))
     if state.epoch == 0:
         rest, state = epoch_of(shuffled(num_samples, seed, per_block), state, second, None)

@@ -125,20 +125,39 @@ def test_one_rank_sees_the_permutation_itself_and_the_tail_repeats_a_real_sample
     np.testing.assert_array_equal(weights, [1, 1, 0, 0])
 
 
+FULL = "10 samples, full shuffle"
+
+
 @pytest.mark.parametrize(
     "state",
-    [SamplerState(1, 0, 4, "000001"), SamplerState(0, 0, 4, "000002"), SamplerState(0, 0, 10, "000001")],
+    [
+        SamplerState(1, 0, 4, "000001", FULL),
+        SamplerState(0, 0, 4, "000002", FULL),
+        SamplerState(0, 0, 10, "000001", FULL),
+        SamplerState(0, 0, 4, "000001"),
+        SampleOrder(11, 0, "000001").start(),
+        SampleOrder(10, 0, "000001", [0] * 10).start(),
+    ],
 )
 def test_a_state_of_other_data_is_refused(state: SamplerState) -> None:
     order = SampleOrder(10, 0, "000001")
-    order.check(SamplerState(0, 5, 9, "000001"))
+    order.check(SamplerState(0, 5, 9, "000001", FULL))
     with pytest.raises(InputError) as caught:
         order.check(state)
     assert str(caught.value) == (
-        f"The checkpoint stands at sample {state.samples_done} with seed {state.seed} and generation "
-        f"'{state.generation}', but this run has 10 samples, seed 0 and generation '000001'; "
-        "start over with fresh=true, or choose another out=."
+        f"The checkpoint stands at sample {state.samples_done} with seed {state.seed}, generation "
+        f"'{state.generation}' and the order '{state.order}', but this run has seed 0, generation '000001' and "
+        f"the order '{FULL}'; start over with fresh=true, or choose another out=."
     )
+
+
+def test_a_state_of_other_blocks_or_another_window_is_refused() -> None:
+    blocks = np.arange(12) // 3
+    state = SampleOrder(12, 0, "", blocks, 2).start()
+    SampleOrder(12, 0, "", [f"shard{block}" for block in blocks], 2).check(state)
+    for other in (SampleOrder(12, 0, "", blocks, 3), SampleOrder(12, 0, "", np.arange(12) // 4, 2)):
+        with pytest.raises(InputError, match="start over with fresh=true"):
+            other.check(state)
 
 
 def test_no_samples_are_refused() -> None:

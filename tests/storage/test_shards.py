@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from storage.codec import decode_png, encode_png
 from storage.errors import StorageError
+from storage.seal import file_sum
 from storage.shards import Placed, ShardWriter, iterate_members, read_member
 
 MEMBERS = [(f"{key}.{part}", part.encode() * 700) for key in ("aaa", "bbb") for part in ("image.png", "json")]
@@ -49,6 +50,13 @@ def test_equal_members_give_equal_bytes_without_traces_of_the_machine(tmp_path: 
             traces = (header.mtime, header.mode, header.uid, header.gid, header.uname, header.gname)
             assert traces == (0, 0o644, 0, 0, "", "")
     subprocess.run(["tar", "tf", tmp_path / "a.tar"], check=True, capture_output=True)
+
+
+def test_the_writer_knows_the_sum_of_the_whole_tar(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "s.tar") as writer:
+        for name, data in MEMBERS:
+            writer.add(name, data)
+    assert writer.sum == file_sum(tmp_path / "s.tar")
 
 
 def test_webdataset_reads_samples(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_files_that_vanish_or_grow_between_the_steps_are_rows(hospital: Any, tmp
     )
     gone, grown, *_ = films = sorted(hospital.raw.rglob("*.dcm"))
     before = grown.read_bytes()
+    task.begin()
     with task.pool(1) as pool:
         scan_part(task, 0, 1, pool, silent)
         plan(task, 1)

@@ -20,9 +20,11 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.run import ingest
 from storage.config import IngestConfig
 from storage.errors import InputError
+from storage.generations import checksums
 from storage.identity import Secret
 from storage.manifest import Store
 from storage.records import Left, Record, load_record, save_record
+from storage.seal import file_sum
 from storage.shards import iterate_members
 
 CANARY = "canary"  # in every name, header and table of the hospital
@@ -214,6 +216,25 @@ def test_days_between_film_and_measurement_are_kept_and_no_date(hospital: Any, t
     assert list(store.outcome_exclusions["reason"]) == ["outside_window"] * 3
     stored = "".join(table.to_csv() for table in (store.outcomes, store.outcome_exclusions, store.manifest))
     assert not any(part in stored for part in ("2020-", "202002", "202003", "01.03", "2021"))
+
+
+def test_days_that_no_one_can_mean_are_not_known(hospital: Any, tmp_path: Path) -> None:
+    hospital.outcomes.write_text(f"patient_id,t_score,days\n{CANARY}-0,-2.6,1e12\n{CANARY}-1,-2.6,-30\n")
+    hospital.ingest(tmp_path / "store")
+    assert sorted(Store.open(tmp_path / "store").outcomes["days"].fillna(0)) == [-30, 0]
+
+
+def test_the_sums_of_the_shards_are_those_of_their_bytes(hospital: Any, tmp_path: Path) -> None:
+    """Of shards just written, copied without a duplicate, and of masks; records tell them without the tar."""
+    hospital.film(1, 6, seed=20)  # the pixels of a film of another subject
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    store = Store.open(root)
+    _, sums = checksums(root, str(store.generation))
+    assert sums == {path.name: file_sum(path) for path in (root / "shards").iterdir()}
+    shards = {*store.manifest["shard"], *store.annotations["shard"]}
+    records = {shard: load_record(root, shard) for shard in shards}
+    assert {shard: record.tar for shard, record in records.items() if record} == sums
 
 
 def test_a_mapping_tells_the_films_other_ids(hospital: Any, tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.ingest.decode import Inspected, Refused
+from pipelines.ingest.overrides import Overrides
 from pipelines.ingest.scan import Scan, identify, list_files
+from pipelines.ingest.select import select
+from storage.config import IngestConfig
 from storage.errors import InputError
 from storage.identity import Secret
 from storage.radiograph import Header, Identity
@@ -79,7 +82,8 @@ def test_order_follows_time_and_counts_frames() -> None:
     scan = scanned(
         {"p/1": film("a", taken="2021"), "p/2": film("b", taken="2019", frames=3), "q/1": film("c")}
     )
-    assert {source.name: source.order for source in scan.sources} == {"p/1": 3, "p/2": 0, "q/1": 0}
+    chosen = select(scan, IngestConfig(), Overrides())
+    assert {source.name: source.order for source in chosen.sources} == {"p/1": 3, "p/2": 0, "q/1": 0}
 
 
 def test_equal_files_are_kept_once() -> None:

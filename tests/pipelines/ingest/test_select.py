@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.config import StudyConfig
@@ -119,3 +120,44 @@ def test_d20_one_person_is_one_subject_over_studies_sides_and_spellings(
         )
     store = ingested(hospital, tmp_path / "store")
     assert store.manifest["subject"].nunique() == 7
+
+
+def test_masks_stay_where_the_first_frame_is_not_chosen(hospital: Any, tmp_path: Path) -> None:
+    loop = np.stack([hospital.pixels(seed) for seed in range(300, 304)])
+    hospital.write_dicom(loop, name="raw/loop.dcm", PatientID="x", Modality="XA", SOPInstanceUID="2.25.11")
+    hospital.mask(0, 0, "a0").rename(hospital.annotations / "loop.a0.png")
+    config = replace(SMALL, key_file=str(hospital.key_file), frames="mid2")
+    ingest(hospital.raw, tmp_path / "store", config, StudyConfig(), annotations=hospital.annotations)
+    store = Store.open(tmp_path / "store")
+    loops = store.manifest.query("modality == 'XA'")
+    assert sorted(loops["frame"]) == [1, 2]
+    [marked] = set(loops["key"]) & set(store.annotations["key"])
+    assert loops.set_index("key")["frame"][marked] == 1
+
+
+def test_a_film_that_stays_out_does_not_count_in_the_order(hospital: Any, tmp_path: Path) -> None:
+    """Nor does what an earlier ingest saw: the bytes under a shard's name are those of a fresh store."""
+    root, fresh = tmp_path / "store", tmp_path / "fresh"
+    first = ingested(hospital, root, views=["PA"])
+    assert set(first.manifest["order"]) == {0, 1}
+    hospital.film(1, 5, seed=105, ViewPosition="LL", StudyDate="20100101")
+    again = ingested(hospital, root, views=["PA"])
+    ingested(hospital, fresh, views=["PA"])
+    assert again.manifest.equals(first.manifest)
+    for path in (fresh / "shards").iterdir():
+        assert path.read_bytes() == (root / "shards" / path.name).read_bytes()
+    everything = ingested(hospital, root)
+    assert set(everything.manifest["order"]) == {0, 1, 2}
+    ingested(hospital, fresh)
+    for path in (fresh / "shards").iterdir():
+        assert path.read_bytes() == (root / "shards" / path.name).read_bytes()
+
+
+def test_the_exclusion_says_that_a_twin_was_chosen_unread(hospital: Any, tmp_path: Path) -> None:
+    event = {"IrradiationEventUID": "2.25.7"}
+    shown = hospital.film(1, 5, seed=105, PresentationIntentType="FOR PRESENTATION", **event)
+    shown.write_bytes(shown.read_bytes()[:-900])
+    hospital.film(1, 6, seed=106, PresentationIntentType="FOR PROCESSING", **event)
+    exclusions = ingested(hospital, tmp_path / "store").exclusions.set_index("reason")["detail"]
+    assert exclusions["twin"] == "its twin was chosen, readable or not, by ingest.twins=presentation"
+    assert "unreadable" in exclusions

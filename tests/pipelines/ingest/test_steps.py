@@ -48,6 +48,7 @@ def test_steps_of_any_width_make_the_same_store(
     hospital.film(7, 0, seed=50)  # as film 0 of subject 5
     (hospital.raw / "notes.txt").write_text("notes")
     whole = hospital.ingest(tmp_path / "whole")
+    task.begin()
     with task.pool(1) as pool:
         for index in reversed(range(width)):
             scan_part(task, index, width, pool, silent)
@@ -74,6 +75,7 @@ def test_frames_twins_and_overrides_pass_from_step_to_step(
     whole = replace(task, store_root=tmp_path / "whole")
     with task.pool(1) as pool:
         for one, width in ((task, 3), (whole, 1)):
+            one.begin()
             for index in range(width):
                 scan_part(one, index, width, pool, silent)
             made = plan(one, width)
@@ -90,9 +92,14 @@ def test_each_step_asks_for_what_is_missing(task: IngestTask) -> None:
     with task.pool(1) as pool:
         with pytest.raises(StorageError, match="this ingest is not planned yet; plan it first"):
             commit(task, pool, silent)
+        with pytest.raises(StorageError, match="this ingest is not begun yet; begin it first"):
+            scan_part(task, 1, 3, pool, silent)
+        task.begin()
         scan_part(task, 1, 3, pool, silent)
         assert missing_scans(task, 3) == [0, 2]
-        with pytest.raises(StorageError, match=r"2 of 3 parts of the scan are missing \(0, 2\); scan them"):
+        with pytest.raises(
+            StorageError, match=r"2 of 3 parts of the scan are missing or of another run \(0, 2\)"
+        ):
             plan(task, 3)
         for index in (0, 2):
             scan_part(task, index, 3, pool, silent)
@@ -108,7 +115,28 @@ def test_each_step_asks_for_what_is_missing(task: IngestTask) -> None:
         commit(task, pool, silent)
 
 
+def test_parts_of_a_killed_run_do_not_count(hospital: Any, task: IngestTask, tmp_path: Path) -> None:
+    """Neither those it left, nor one that a straggler brings after the next run began."""
+    with task.pool(1) as pool:
+        task.begin()
+        for index in range(2):
+            scan_part(task, index, 2, pool, silent)
+        late = {path.name: path.read_bytes() for path in task.work.glob("scan-*")}
+        next(hospital.raw.rglob("*.dcm")).unlink()
+        task.begin()
+        assert missing_scans(task, 2) == [0, 1]
+        scan_part(task, 0, 2, pool, silent)
+        task.work.joinpath("scan-00001-of-00002.jsonl").write_bytes(late["scan-00001-of-00002.jsonl"])
+        with pytest.raises(
+            StorageError, match=r"^1 of 2 parts of the scan are .* of another run \(1\); scan"
+        ):
+            plan(task, 2)
+        scan_part(task, 1, 2, pool, silent)
+        assert plan(task, 2).films == 11
+
+
 def test_what_passes_between_the_steps_lies_outside_the_store(task: IngestTask) -> None:
+    task.begin()
     with task.pool(1) as pool:
         scan_part(task, 0, 1, pool, silent)
         plan(task, 1)
@@ -121,6 +149,7 @@ def test_what_passes_between_the_steps_lies_outside_the_store(task: IngestTask) 
 
 
 def test_a_record_that_lacks_a_film_is_not_committed(task: IngestTask) -> None:
+    task.begin()
     with task.pool(1) as pool:
         scan_part(task, 0, 1, pool, silent)
         plan(task, 1)

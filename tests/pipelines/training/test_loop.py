@@ -142,7 +142,9 @@ def test_a_loss_that_is_not_finite_names_step_and_samples(small: ModuleType, tmp
 def test_a_checkpoint_of_other_samples_or_another_model_is_refused(small: ModuleType, tmp_path: Path) -> None:
     small.small_fit(tmp_path, StopsAfter(5))
     learner = small.SmallLearner()
-    with pytest.raises(InputError, match=r"this run has 11 samples, .*start over with fresh=true"):
+    with pytest.raises(
+        InputError, match=r"this run has .* '11 samples, full shuffle'; start over with fresh=true"
+    ):
         loop.fit(learner, small.config(), LocalSession("cpu"), tmp_path, "000002")
     learner = small.SmallLearner(plain=True)
     with pytest.raises(StorageError, match=r"belongs to another model; start over with fresh=true\.$"):
