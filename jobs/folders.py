@@ -79,6 +79,14 @@ def existing(path: str, key: str) -> Path:
     return named
 
 
+def png_file(path: str) -> Path:
+    """The picture to write; InputError where it is a folder or has another suffix."""
+    named = Path(path)
+    if named.is_dir() or named.suffix.lower() != ".png":
+        raise InputError(f"out={named} must name a PNG file to write, such as sheet.png.")
+    return named
+
+
 def existing_inputs(settings: Settings) -> None:
     """Raise InputError unless the raw films, outcomes and masks that were named are there and hold something."""
     for key in ("raw", "outcomes", "mapping", "annotations"):

@@ -78,7 +78,10 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
 
 def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | None = None) -> str:
     from pipelines.ingest.run import ingest as run_ingest
+    from storage.identity import key_path
 
+    key = key_path(store, settings.ingest.key_file)
+    had_key = key.exists()
     summary = run_ingest(
         Path(str(settings.raw)),
         store,
@@ -91,7 +94,8 @@ def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | Non
         skip=(out,) if out else (),
         progress=progress,
     )
-    return str(summary)
+    made_key = not had_key and key.exists()
+    return f"{summary}; made the secret {key}: keep it, and keep it private" if made_key else str(summary)
 
 
 def _made(store: Store) -> dict[str, str]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jobs.config import Settings
+from jobs.folders import png_file
 from jobs.progress import console, shown
-from storage.errors import InputError
 
 
 def check(settings: Settings) -> None:
     """The contact sheet will be a file, and a PNG."""
-    out = Path(str(settings.out))
-    if out.is_dir() or out.suffix.lower() != ".png":
-        raise InputError(f"out={out} must name a PNG file to write, such as sheet.png.")
+    png_file(str(settings.out))
 
 
 def main(settings: Settings) -> int:
     """`radmill phantoms preview out=sheet.png`."""
     from pipelines.phantoms.preview import write_preview
 
-    out = Path(str(settings.out))
+    out = png_file(str(settings.out))
     with shown("phantoms preview") as progress:
         write_preview(out, settings.phantoms, progress=progress)
     console.print(f"Contact sheet: {out}", markup=False)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jobs.config import Settings
-from jobs.folders import existing, opened_store
+from jobs.folders import existing, opened_store, png_file
 from jobs.progress import console
 from storage.errors import ConfigError
 
 
 def check(settings: Settings) -> None:
-    """The store is there; a film is named."""
+    """The store is there; a film is named, and a PNG file if any."""
     if not settings.show.key:
         raise ConfigError("radmill store show needs a key; e.g. radmill store show KEY store=DIR")
     existing(str(settings.store), "store")
+    if settings.out is not None:
+        png_file(settings.out)
 
 
 def main(settings: Settings) -> int:
@@ -26,7 +26,7 @@ def main(settings: Settings) -> int:
     key = look.whole_key(keys, str(settings.show.key))
     [row] = look.rows_where(look.table(store, "manifest"), "key", key)
     for name, value in row.items():
-        print(f"{name:20} {'-' if value in (None, '') else value}")
+        print(f"{name:20} {_shown(value)}")
     for mask in look.rows_where(look.table(store, "annotations"), "key", key):
         print(
             f"{'mask ' + mask['annotator']:20} weight {mask['weight']:.3g} {mask['tool']} {mask['shard']}".rstrip()
@@ -37,5 +37,12 @@ def main(settings: Settings) -> int:
     if settings.out is not None:
         from pipelines.reporting.sheet import write_film
 
-        console.print(f"Picture: {write_film(Path(settings.out), store, row)}", markup=False)
+        console.print(f"Picture: {write_film(png_file(settings.out), store, row)}", markup=False)
     return 0
+
+
+def _shown(value: object) -> str:
+    """A cell without the digits that single precision makes up."""
+    if value in (None, ""):
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -28,7 +28,7 @@ def find_duplicates(
     """Key -> why a film is left out, and for which.
 
     alone: films whose pixels no other has; alike: groups of films with the same pixels. small: a film at
-    128 x 128. Of each group the first by token stays, of near duplicates the first such film.
+    128 x 128. Of each group the first by `Look.place` stays, of near duplicates the first such film.
     """
     groups = [sorted(group, key=lambda look: look.place) for group in alike]
     firsts = sorted((*alone, *(group[0] for group in groups)), key=lambda look: look.place)

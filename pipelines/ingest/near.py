@@ -38,11 +38,13 @@ class Look:
     exam: str
     modality: str
     shard: str = ""  # where it was planned to lie
+    loss: float = 0.0  # of its compression: 0 for none, else the ratio, infinite where that is unknown
+    pixels: int = 0
 
     @property
-    def place(self) -> tuple[str, int, str]:
-        """What orders the films: of several that are the same, the first stays."""
-        return self.token, self.frame, self.key
+    def place(self) -> tuple[float, int, str, int, str]:
+        """What orders the films: of several that are the same the first stays, the least lossy and the largest."""
+        return self.loss, -self.pixels, self.token, self.frame, self.key
 
     def may_repeat(self, other: Look) -> bool:
         """Whether likeness would mean that one of both is superfluous."""

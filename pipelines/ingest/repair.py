@@ -48,7 +48,12 @@ def repair(
     for damage in damages:
         by_room[_room(damage)].append(damage.file)
     films, masks = by_room.pop("films", []), by_room.pop("masks", [])
-    if films or masks:
+    if (films or masks) and _live_tables_damaged(root, by_room["generations"]):
+        done.advice.append(
+            f"{len(films) + len(masks)} damaged shards wait for the tables that name them: once radmill ingest "
+            "has made these, run radmill store repair again."
+        )
+    elif films or masks:
         store = Store.open(root)
         origin = origin_of(store, config, study, raw, annotations, films or masks)
         with origin.task.pool(processes) as pool:
@@ -57,6 +62,11 @@ def repair(
     _remove_records(root, by_room.pop("records", []), done)
     _remove_folders(root, by_room, progress, done)
     return done
+
+
+def _live_tables_damaged(root: Path, files: list[str]) -> bool:
+    live = generations.current(root)
+    return any(file.split("/")[1] == live for file in files)
 
 
 def _room(damage: Damage) -> str:

@@ -1,12 +1,13 @@
 """What was written becomes what the generation names: without duplicates, every shard whole.
 
 1. The records tell which films have the same pixels, and which look so alike that their pixels are compared;
-   the first by token stays.
+   the least lossy stays, then the largest, then the first by token.
 2. A shard with films to drop is copied into one without them; the others stay as they are.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -82,7 +83,12 @@ def _duplicates(task: IngestTask, pool: GuardedPool) -> dict[str, Left]:
 
 def _look(row: Row, token: str, shard: str) -> Look:
     exam, modality = sys.intern(row["exam"]), sys.intern(row["modality"])
-    return Look(row["key"], bytes.fromhex(row["phash"]), token, row["frame"], exam, modality, shard)
+    ratio = row["lossy_ratio"]
+    loss = (math.inf if ratio is None or math.isnan(ratio) else ratio) if row["lossy"] else 0.0
+    pixels = row["height"] * row["width"]
+    return Look(
+        row["key"], bytes.fromhex(row["phash"]), token, row["frame"], exam, modality, shard, loss, pixels
+    )
 
 
 def _small(task: IngestTask, pool: GuardedPool, look: Look) -> Gray:

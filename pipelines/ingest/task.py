@@ -27,7 +27,7 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.guard import GuardedPool
 from storage.atomic import replacing, write_json
 from storage.config import IngestConfig
-from storage.errors import StorageError
+from storage.errors import InputError, StorageError
 from storage.identity import Secret, key_path, work_path
 from storage.radiograph import Limits
 
@@ -90,9 +90,17 @@ class IngestTask:
         return decoders(self.config, processes)
 
     def secret(self, *, phantoms: bool) -> Secret:
-        """The key of all pseudonyms; phantoms alone need no secret one."""
+        """The key of all pseudonyms; phantoms alone need no secret one.
+
+        InputError where the store has films already and its key is gone: another would name everyone anew.
+        """
         if phantoms and not self.config.key_file:
             return Secret.phantom()
+        if (self.store_root / "store.json").exists() and not self.key_path.exists():
+            raise InputError(
+                f"{self.key_path} is missing, the secret behind the pseudonyms in {self.store_root}: put it back, "
+                "or name it by key_file=. Nothing else can take its place."
+            )
         return Secret.load_or_create(self.key_path)
 
     def begin(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def test_d19_candidates_equal_the_textbook_over_all_pairs() -> None:
     found = list(candidates([row.tobytes() for row in np.packbits(bits_NB, axis=1)]))
     assert found == expected
     assert len(found) > 100
+
+
+def test_of_the_same_films_the_least_lossy_comes_first_then_the_largest() -> None:
+    made = [
+        Look("a", b"", "t0", 0, "", "DX", loss=math.inf, pixels=9),
+        Look("b", b"", "t1", 0, "", "DX", loss=10.0, pixels=9),
+        Look("c", b"", "t2", 0, "", "DX", pixels=4),
+        Look("d", b"", "t4", 0, "", "DX", pixels=9),
+        Look("e", b"", "t3", 0, "", "DX", pixels=9),
+    ]
+    assert [one.key for one in sorted(made, key=lambda one: one.place)] == ["e", "d", "c", "b", "a"]
 
 
 def test_d19_the_hash_survives_resizing_and_windows(drawn_hand: NDArray[np.uint8]) -> None:

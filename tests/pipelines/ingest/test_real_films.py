@@ -35,6 +35,15 @@ def test_real_hands_all_go_in(real_data: Path, tmp_path: Path) -> None:
     assert len(Store.open(tmp_path / "store").annotations) == 18
 
 
+def test_d12_of_one_film_in_many_syntaxes_a_lossless_one_stays(real_data: Path, tmp_path: Path) -> None:
+    summary = ingest(
+        real_data / "dicom" / "radiographs", tmp_path / "store", IngestConfig(), StudyConfig(), processes=2
+    )
+    manifest = Store.open(tmp_path / "store").manifest
+    assert summary.films == 3 and not manifest["lossy"].any()
+    assert summary.excluded["near_duplicate"] + summary.excluded["duplicate"] >= 15
+
+
 def test_real_radiographs_of_one_patient_are_one_subject(real_data: Path, tmp_path: Path) -> None:
     config = IngestConfig(max_megapixels=8, modalities=["CR", "XA", "SC"])
     raw = tmp_path / "raw"

@@ -227,3 +227,17 @@ def test_tables_of_the_live_generation_are_for_ingest(hospital: Hospital, root: 
     assert mended(hospital, root).removed == ["generations/000001"]
     assert verify(root).damages == []
     assert len(Store.open(root).manifest) == 12
+
+
+def test_damaged_tables_and_shards_heal_by_ingest_and_repair(hospital: Hospital, root: Path) -> None:
+    before, masks = files(root), next((root / "shards").glob("annotations-*.tar"))
+    flip(root / "generations" / "000001" / "manifest.parquet")
+    flip(masks)
+    done = mended(hospital, root)
+    assert not done.made and ["run radmill ingest again" in line for line in sorted(done.advice)] == [
+        False,
+        True,
+    ]
+    hospital.ingest(root)
+    assert mended(hospital, root).made == [f"shards/{masks.name}"]
+    assert masks.read_bytes() == before[f"shards/{masks.name}"]

@@ -435,6 +435,7 @@ def test_one_real_film_makes_a_secret(hospital: Any, tmp_path: Path) -> None:
 
 def test_another_key_is_refused(hospital: Any, tmp_path: Path) -> None:
     hospital.ingest(tmp_path / "store")
+    Secret.load_or_create(tmp_path / "other.key")
     other = replace(SMALL, key_file=str(tmp_path / "other.key"))
     with pytest.raises(InputError, match="was made with key"):
         ingest(hospital.raw, tmp_path / "store", other, StudyConfig())
@@ -495,3 +496,13 @@ def test_d10_a_negative_among_raster_films_is_turned(
     store = Store.open(tmp_path / "store")
     [key] = store.manifest[store.manifest["polarity_flag"] == "inverted_content"]["key"]
     assert np.array_equal(store.read_image(key), drawn_hand)
+
+
+def test_a_lost_key_is_asked_for_and_never_replaced(hospital: Any, tmp_path: Path) -> None:
+    hospital.ingest(tmp_path / "store")
+    kept = hospital.key_file.rename(tmp_path / "elsewhere.key")
+    with pytest.raises(InputError, match=r"is missing, the secret behind the pseudonyms"):
+        hospital.ingest(tmp_path / "store")
+    assert not hospital.key_file.exists()
+    kept.rename(hospital.key_file)
+    assert hospital.ingest(tmp_path / "store").films == 12
