@@ -8,6 +8,7 @@ checksums of all its files, and its zarr.json is sealed.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import numpy as np
 import zarr
 from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from storage.atomic import json_bytes, new_folder
@@ -33,8 +35,18 @@ def writing_group(path: Path) -> Iterator[Path]:
     """Yield a temporary group for `create_array`; it becomes `path`, or goes away with an exception."""
     with new_folder(path) as folder:
         zarr.create_group(folder, zarr_format=3)
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            sync(_settled())
+            raise
         _seal(folder)
+
+
+async def _settled() -> None:
+    """Wait for the chunks that Zarr still writes after one has failed: a late one would bring the folder back."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 def create_array(
