@@ -50,10 +50,15 @@ class FolderLock:
     holder who only refuses what was asked (ConfigError, InputError, LockedError) leaves no file that it made.
     """
 
-    def __init__(self, folder: Path, purpose: str) -> None:
-        """purpose: what the holder does there, as a user would say it ("radmill ingest")."""
+    def __init__(self, folder: Path, purpose: str, *, shared: bool = False) -> None:
+        """purpose: what the holder does there, as a user would say it ("radmill ingest").
+
+        shared: others who share may hold it too, such as the tasks of one run, of which no two write the same
+        file; the file then says nothing, as who writes last would not be who stays longest.
+        """
         self.folder = folder
         self.purpose = purpose
+        self.shared = shared
 
     def __enter__(self) -> Self:
         try:
@@ -64,11 +69,12 @@ class FolderLock:
             advice = "choose another folder."
             raise StorageError(f"{self.folder} can't be written: {error.strerror}; {advice}") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if not self._is_current():  # a holder who refused has just removed it
                 close_own(self._descriptor)
                 return self.__enter__()
-            self._note(self._holder())
+            if not self.shared:
+                self._note(self._holder())
         except OSError as error:
             said = os.pread(self._descriptor, 4096, 0)
             close_own(self._descriptor)
@@ -82,9 +88,10 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor in _own:
-            if self._made and isinstance(error, ConfigError | InputError | LockedError):
-                self._file.unlink(missing_ok=True)
-            self._note(b"")
+            if not self.shared:
+                if self._made and isinstance(error, ConfigError | InputError | LockedError):
+                    self._file.unlink(missing_ok=True)
+                self._note(b"")
             close_own(self._descriptor)
 
     @property

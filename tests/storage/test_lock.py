@@ -103,3 +103,13 @@ def test_who_only_refuses_leaves_no_file_that_was_not_there(tmp_path: Path) -> N
         assert list(tmp_path.iterdir()) == expected
         with FolderLock(tmp_path, "radmill ingest"):
             pass
+
+
+def test_those_who_share_hold_it_together_and_keep_out_who_does_not(tmp_path: Path) -> None:
+    with FolderLock(tmp_path, "a", shared=True):
+        with FolderLock(tmp_path, "b", shared=True):
+            assert (tmp_path / ".lock").read_bytes() == b""
+        with pytest.raises(LockedError, match="in use by another run"):
+            FolderLock(tmp_path, "c").__enter__()
+    with FolderLock(tmp_path, "c"), pytest.raises(LockedError, match="in use by c on host"):
+        FolderLock(tmp_path, "a", shared=True).__enter__()
