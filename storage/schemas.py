@@ -159,6 +159,9 @@ FILM_INDEX = pa.schema(
         "entropy": _F32,
         "annotator": _STR,  # whose mask the Dice refers to; empty where there is none
         "dice": pa.list_(_F32),  # per region in the study's order; NaN where absent from both
+        "disagreement": pa.list_(
+            _F32
+        ),  # AUROC by entropy, own edge, annotators' edge; empty below two annotators
     }
 )
 

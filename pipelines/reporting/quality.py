@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipelines.reporting.collect import Inputs
 from pipelines.reporting.spread import Values, mean_known, spread
+from pipelines.segmentation.metrics import DisagreementAuroc
 
 
 def segmentation_numbers(inputs: Inputs) -> dict[str, Any] | None:
@@ -27,7 +28,7 @@ def segmentation_numbers(inputs: Inputs) -> dict[str, Any] | None:
         "references": sorted(set(films["annotator"][tested])),
         "films_tested": int(tested.sum()),
         "films_trained_on": int((referenced & ~tested).sum()),
-        "doubt": _doubt(inputs),
+        "doubt": _doubt(films[tested]),
         "regions": [
             _region(name, index[index["region"] == name], dice_FR[:, column])
             for column, name in enumerate(regions)
@@ -85,12 +86,12 @@ def trained_on(inputs: Inputs) -> set[str]:
     return set(annotations["key"][annotations["weight"] > 0]) & set(manifest["key"])
 
 
-def _doubt(inputs: Inputs) -> dict[str, float] | None:
-    """AUROCs of entropy and of closeness to two edges for the annotators' disagreement near the edges."""
-    training = inputs.models.get("train-segmenter", {}).get("training", {})
-    if "auroc_entropy" not in training:
+def _doubt(films: pd.DataFrame) -> dict[str, float] | None:
+    """Mean AUROCs, over the films, of entropy and of closeness to two edges for the annotators' disagreement."""
+    rows = [values for values in films["disagreement"] if values is not None and len(values)]
+    if not rows or np.isnan(rows).all(0).any():
         return None
-    return {name: training[f"auroc_{name}"] for name in ("entropy", "own_edge", "annotators_edge")}
+    return dict(zip(DisagreementAuroc._fields, np.nanmean(rows, 0).tolist(), strict=True))
 
 
 def _region(name: str, rows: pd.DataFrame, dice_F: Values) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 from scipy.stats import rankdata
 
 BAND_PX = 5.0  # width of the band on either side of an edge in which uncertainty is judged
@@ -115,7 +115,7 @@ def edge_distance(label_map: np.ndarray) -> np.ndarray:
         edge[second] |= differs
     if not edge.any():
         return np.full(label_map.shape, np.inf)
-    distance: np.ndarray = distance_transform_edt(~edge)
+    distance: np.ndarray = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return distance
 
 

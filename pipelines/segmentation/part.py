@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipelines.segmentation.metrics import dice_per_class
 from pipelines.segmentation.predict import Prediction, Segmenter
+from pipelines.segmentation.references import compare
 from pipelines.segmentation.regions import RegionCrop, crop_regions
 from pipelines.segmentation.stored import FILMS, INDEX
 from storage.atomic import new_folder
@@ -79,7 +79,6 @@ def segment_film(
         else:
             record |= MISSING
         regions.append(record)
-    annotator, dice = reference_dice(store, film.key, prediction.label_map, len(names))
     placement = prediction.placement
     return FilmResult(
         {
@@ -91,8 +90,7 @@ def segment_film(
             "offset_x": placement.offset_x,
             "regions_found": len(crops),
             "entropy": region_entropy(prediction, prediction.grid_label_map > 0),
-            "annotator": annotator,
-            "dice": dice,
+            **asdict(compare(store, film.key, prediction, len(names))),
         },
         regions,
         prediction,
@@ -124,14 +122,3 @@ def placed_columns(kind: str, placed: Placed) -> dict[str, int]:
 def region_entropy(prediction: Prediction, where: np.ndarray) -> float:
     """Mean entropy in nats over some pixels of the grid; NaN over none."""
     return float(prediction.entropy[where].mean()) if where.any() else float("nan")
-
-
-def reference_dice(
-    store: Store, key: str, label_map: np.ndarray, num_regions: int
-) -> tuple[str, list[float]]:
-    """Whose mask is the reference (`truth`, else the first annotator; empty for none), Dice per region."""
-    masks = store.read_masks(key)
-    if not masks:
-        return "", []
-    annotator = "truth" if "truth" in masks else min(masks)
-    return annotator, dice_per_class(label_map, masks[annotator], num_regions + 1).tolist()

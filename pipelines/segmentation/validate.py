@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from pipelines.segmentation.experts import ExpertSegmenter, SampledLogits, mean_probability
-from pipelines.segmentation.metrics import consensus, dice_per_class, disagreement_auroc, energy_distance
+from pipelines.segmentation.metrics import consensus, dice_per_class, energy_distance
 from pipelines.segmentation.prepare import standardise
 from pipelines.segmentation.samples import AnnotatedFilm
 
@@ -18,7 +17,7 @@ BATCH = 8
 def validation_metrics(
     model: ExpertSegmenter, films: list[AnnotatedFilm], regions: list[str]
 ) -> dict[str, float]:
-    """Means over the films: Dice of the mean prediction with the consensus, GED, AUROCs of disagreement.
+    """Means over the films: Dice of the mean prediction with the consensus, GED.
 
     ged: unbiased, or the V-statistic with one code per expert; dice: mean over the regions. A figure without
     any film that defines it is left out.
@@ -51,17 +50,7 @@ def film_metrics(
     energy = energy_distance(maps_NHW, pi_K / pi_K.sum(), film.masks_MHW, film.beta_M, num_classes)
     metrics["ged"] = energy.v_statistic if math.isnan(energy.unbiased) else energy.unbiased
     metrics["ged_v"] = energy.v_statistic
-    if len(film.beta_M) > 1:
-        entropy_HW = entropy(mean_CHW).cpu().numpy()
-        found = disagreement_auroc(entropy_HW, label_map_HW, film.masks_MHW)
-        metrics |= {f"auroc_{name}": value for name, value in found._asdict().items()}
     return metrics
-
-
-def entropy(probability_CHW: torch.Tensor) -> torch.Tensor:
-    """Entropy of the class probabilities in nats, HW."""
-    in_nats: torch.Tensor = torch.special.entr(probability_CHW).sum(0)
-    return in_nats
 
 
 def _mean(values: list[float]) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.segmentation.regions import crop_regions
 from pipelines.segmentation.part import MISSING, write_crop
+from pipelines.segmentation.regions import crop_regions
 from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO, Segmentation
 from storage.arrays import create_array, writing_group
 from storage.atomic import write_json
@@ -51,7 +51,7 @@ def write_segmentation(root: Path, model_id: str, num_films: int, subjects: list
                     found = {"found": True, "entropy": 0.1, "shard": "regions-000000.tar"} | placed
                 regions.append(film | {"region": region} | found)
             films.append(film | {"scale": 1.0, "offset_y": 0.0, "offset_x": 0.0, "regions_found": len(crops)})
-            films[-1] |= {"entropy": 0.1, "annotator": "", "dice": []}
+            films[-1] |= {"entropy": 0.1, "annotator": "", "dice": [], "disagreement": []}
     write_table(folder / INDEX, pd.DataFrame(regions), REGION_INDEX)
     write_table(folder / FILMS, pd.DataFrame(films), FILM_INDEX)
     if not (folder / ARRAYS).exists():

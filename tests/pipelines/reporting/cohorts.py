@@ -210,7 +210,7 @@ def write_segmentation(store: Store, out: Path, reference: str = "truth") -> Non
             name
             | placed
             | {"regions_found": 6 if row == 0 else 7, "entropy": 0.1 + 0.001 * row, "annotator": reference}
-            | {"dice": dice if reference else []}
+            | {"dice": dice if reference else [], "disagreement": [0.8, 0.7, 0.9] if reference else []}
         )
         for index, region in enumerate(REGIONS, start=1):
             one: dict[str, object] = dict.fromkeys(schemas.REGION_INDEX.names)

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from pipelines.config import StudyConfig
 from pipelines.segmentation import segment
 from pipelines.segmentation.config import SegmentationConfig
-from pipelines.segmentation.metrics import dice_per_class
+from pipelines.segmentation.metrics import dice_per_class, disagreement_auroc
 from pipelines.segmentation.model import SegmenterSettings
 from pipelines.segmentation.predict import Segmenter
+from pipelines.segmentation.references import film_entropy
 from pipelines.segmentation.stored import open_segmentation
 from storage.atomic import write_json
 from storage.care.verify import verify
@@ -63,6 +64,9 @@ def test_every_film_and_region_is_there_once(
         np.testing.assert_array_equal(segmentation.expert_weights(film.row), expected.expert_weights)
         dice = dice_per_class(expected.label_map, store.read_masks(film.key)["truth"], 3)
         np.testing.assert_allclose(film.dice, dice, rtol=1e-6)
+        opinions = np.stack([mask for name, mask in store.read_masks(film.key).items() if name != "truth"])
+        found = disagreement_auroc(film_entropy(expected), expected.label_map, opinions)
+        np.testing.assert_allclose(film.disagreement, found, rtol=1e-6)
         for region in segmentation.regions[segmentation.regions["key"] == film.key].itertuples():
             mask = expected.label_map == study.regions.index(region.region) + 1
             assert region.found == mask.any() and region.area_px == mask.sum()
@@ -124,7 +128,8 @@ def test_films_without_masks_have_no_dice(
         store.root, segment.segment_store(store, model_folder, study, config).name
     )
     assert list(segmentation.films["annotator"]) == ["", ""]
-    assert [list(dice) for dice in segmentation.films["dice"]] == [[], []]
+    for column in ("dice", "disagreement"):
+        assert [list(values) for values in segmentation.films[column]] == [[], []]
 
 
 def test_a_segmenter_of_another_study_is_refused(
