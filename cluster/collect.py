@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -40,11 +41,9 @@ def _as_they_end(jobs: Mapping[int, submitit.Job[Any]]) -> Iterator[tuple[int, s
     asked, pause = time.monotonic(), _ASKS_EVERY_S[0]
     while waiting:
         names = {path: _names(path) for path in {job.paths.folder for job in waiting.values()}}
+        now = time.monotonic()
         for index, job in list(waiting.items()):
-            if (
-                _ended_here(job, names[job.paths.folder])
-                or given_up.get(index, time.monotonic()) < time.monotonic()
-            ):
+            if _ended_here(job, names[job.paths.folder]) or now > given_up.get(index, math.inf):
                 yield index, waiting.pop(index), states.get(index, "")
         if waiting and time.monotonic() - asked > pause:
             for index, state in _finished_on_slurm(waiting).items():
