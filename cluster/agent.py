@@ -75,6 +75,8 @@ class Agent:
                 failed = self._restart_on_clash(orders)
                 if not failed and self._node.code is not None:
                     pulse.say(heartbeat.DOWN, generation, f"ray start ended with {self._node.code}")
+            elif self._node is not None and self._node.up:
+                pulse.say(heartbeat.UP, generation)
             time.sleep(_POLL_S)
 
     def _start_ray(self, meeting: dict[str, Any]) -> str:

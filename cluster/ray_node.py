@@ -45,8 +45,9 @@ class RayNode:
         else:
             command = ray_start.head(address, self.ports, folder, allocation, dashboard)
         logs.mkdir(parents=True, exist_ok=True)
-        self._said = logs / "ray_start.log"
-        with self._said.open("a") as output:
+        self._output = logs / "ray_start.log"
+        with self._output.open("a") as output:
+            self._before = output.tell()
             self._process = sessions.start(command, self.environment, output)
         self.guard.session(self._process.pid)
         self._scratch.own([self._process.pid])
@@ -58,10 +59,20 @@ class RayNode:
         return self._process.poll()
 
     @property
+    def up(self) -> bool:
+        """True once this node is in Ray's table of nodes: only then `ray start` says that it started."""
+        return "Ray runtime started" in self._told()
+
+    @property
     def clashed(self) -> bool:
         """True if what `ray start` said points to a port that somebody else has."""
-        said = self._said.read_text(errors="replace").lower()
-        return any(words in said for words in ("already in use", "failed to bind", "eaddrinuse"))
+        told = self._told().lower()
+        return any(words in told for words in ("already in use", "failed to bind", "eaddrinuse"))
+
+    def _told(self) -> str:
+        with self._output.open(errors="replace") as output:
+            output.seek(self._before)
+            return output.read()
 
     def end(self) -> None:
         """SIGKILL all of it, keep the logs, leave neither folder nor lock."""

@@ -59,6 +59,7 @@ def head(address: str, ports: PortBlock, folder: Path, allocation: Allocation, d
         f"--include-dashboard={str(dashboard).lower()}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={ports[DASHBOARD]}",
+        "--no-monitor",  # of the autoscaler, for which an allocation has no use
         *_common(address, ports, folder, allocation),
     ]
 

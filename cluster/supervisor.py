@@ -12,7 +12,6 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,25 +155,25 @@ class Supervisor:
         return end
 
     def _wait_ready(self, generation: int) -> End | None:
-        assert self._node is not None
+        """None once Ray is up on all nodes."""
         deadline = time.monotonic() + self._spec.ready_timeout_s
-        probe = [sys.executable, "-m", "cluster.ray_probe", self._node.address, str(self._spec.nodes)]
-        waiting = self._node.run(probe, self._node.environment)
-        try:
-            while waiting.poll() != 0:
-                if end := self._broken(generation):
-                    return end
-                if self._signals.warned:
-                    return self._stopped()
-                if time.monotonic() > deadline:
-                    return End("failed", Failure.NODE_FAIL, self._missing())
-                if waiting.poll() is not None:
-                    waiting = self._node.run(probe, self._node.environment)
-                time.sleep(_POLL_S)
-        finally:
-            sessions.end(waiting.pid)
-            waiting.wait()
+        while self._up(generation) < self._spec.nodes:
+            if end := self._broken(generation):
+                return end
+            if self._signals.warned:
+                return self._stopped()
+            if time.monotonic() > deadline:
+                return End("failed", Failure.NODE_FAIL, self._missing())
+            time.sleep(_POLL_S)
         return None
+
+    def _up(self, generation: int) -> int:
+        assert self._node is not None
+        agents = [
+            heard.state == heartbeat.UP and heard.generation == generation
+            for heard in self._hearts.heard.values()
+        ]
+        return sum(agents) + self._node.up
 
     def _missing(self) -> str:
         absent = sorted(set(range(1, self._allocation.nodes)) - set(self._hearts.heard))
