@@ -176,10 +176,11 @@ class Supervisor:
         return sum(agents) + self._node.up
 
     def _missing(self) -> str:
-        absent = sorted(set(range(1, self._allocation.nodes)) - set(self._hearts.heard))
+        up = {node for node, heard in self._hearts.heard.items() if heard.state == heartbeat.UP}
+        absent = sorted(set(range(1, self._allocation.nodes)) - up)
         return (
             f"Ray was not ready on {self._spec.nodes} nodes within {self._spec.ready_timeout_s} s; "
-            f"nodes that said nothing: {absent or 'none'}. Their logs lie in {self._place.folder / 'nodes'}."
+            f"missing are the nodes {absent or '[0]'} of the job. Logs lie in {self._place.folder / 'nodes'}."
         )
 
     def _drive(self, generation: int) -> End:

@@ -120,6 +120,11 @@ def slurm(*words: str, check: bool = True) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=check).stdout
 
 
+def all_nodes() -> list[str]:
+    """Names of the lab's nodes."""
+    return slurm("sinfo", "-h", "-N", "-p", "main", "-o", "%N").split()
+
+
 def on_node(lab: Path, node: str, script: str) -> str:
     """A shell script's stdout on a node."""
     return subprocess.run([lab, "exec", node, "sh", "-c", script], capture_output=True, text=True).stdout

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.loop_driver import expected
-from tests.slurm.ray_jobs import Loop, clean, kill, slurm, wait
+from tests.slurm.ray_jobs import Loop, all_nodes, clean, kill, slurm, wait
 
 pytestmark = [pytest.mark.slurm, pytest.mark.chaos]
 
@@ -42,7 +42,11 @@ def whole(ray_lab: Path) -> Iterator[Callable[[str, str], None]]:
     yield break_
     for how, node in broken:
         subprocess.run([ray_lab, how, node], check=True)
-    wait(lambda: slurm("sinfo", "-h", "-o", "%D", "-t", "idle").strip() == "3", 120, "three idle nodes")
+    wait(
+        lambda: slurm("sinfo", "-h", "-o", "%D", "-t", "idle").strip() == str(len(all_nodes())),
+        120,
+        "idle nodes",
+    )
 
 
 def check(job: Loop, *nodes: str, restarts: int) -> None:
@@ -67,14 +71,14 @@ def test_a_killed_process_is_mended_in_the_allocation(
     begun: Loop, where: int, words: str, drivers: int
 ) -> None:
     kill(begun.lab, begun.hosts()[where], words)
-    check(begun, "n1", "n2", "n3", restarts=0)
+    check(begun, *all_nodes(), restarts=0)
     assert len(begun.events("driver")) == drivers
 
 
 def test_a_killed_supervisor_is_replaced_by_the_next_attempt(begun: Loop) -> None:
     kill(begun.lab, begun.head(), "submitit.core._submit")
     wait(lambda: begun.events("fenced"), 60, "the agent's finding")
-    check(begun, "n1", "n2", "n3", restarts=1)
+    check(begun, *all_nodes(), restarts=1)
 
 
 @pytest.mark.parametrize("how", ["kill", "cut"])
@@ -84,7 +88,7 @@ def test_a_lost_node_is_replaced(
 ) -> None:
     lost = begun.hosts()[where]
     whole(how, lost)
-    living = {"n1", "n2", "n3"} - {lost}
+    living = set(all_nodes()) - {lost}
     # Whoever is cut off has ended long before the next attempt begins: nothing writes beside it.
     check(begun, *living, *([lost] if how == "cut" else []), restarts=1)
 
@@ -105,5 +109,5 @@ def test_preemption_stops_at_a_step_and_goes_on_there(begun: Loop) -> None:
     slurm(*urgent)
     wait(lambda: begun.events("requeue") or begun.events("end"), 60, "the end of the first attempt")
     assert begun.events("end")[0]["failure"] == "preempted"
-    check(begun, "n1", "n2", "n3", restarts=1)
+    check(begun, *all_nodes(), restarts=1)
     assert begun.repeated() == 0
