@@ -49,7 +49,8 @@ class Agent:
             self._end_ray()
         if outcome == "lost":
             return self._orphaned()
-        pulse.goodbye()
+        if outcome != "terminated":
+            pulse.goodbye()
         return outcome
 
     def _serve(self, pulse: heartbeat.Pulse, meeting: dict[str, Any]) -> str:

@@ -34,6 +34,8 @@ _POLL_S = 0.2
 _MOST_STARTS = 3
 # Slurm sends the warning up to a minute early.
 _SLACK_S = 75
+# Before the time limit, for Slurm does not requeue a job that has reached it.
+_LAST_S = 15
 _FAREWELL_S = 5.0
 # Ray needs a moment to see that a killed driver's actors have to go.
 _PAUSE_S = 1.0
@@ -209,6 +211,8 @@ class Supervisor:
                 write_text(self._place.stop, "")
                 self._attempts.write("stop", failure=self._warning())
             if code is None:
+                if self._signals.warned and time.time() > self._limit_at - _LAST_S:
+                    return self._stopped()  # the checkpoint before this one has to do
                 if end := self._broken(generation):
                     return self._stopped() if self._signals.warned and end.word == "ray_lost" else end
                 time.sleep(_POLL_S)
@@ -223,14 +227,12 @@ class Supervisor:
         """What makes waiting useless: the job ends, a node is lost, a node has no Ray any more."""
         assert self._node is not None
         if self._signals.ended:
-            return End("terminated", self._warning() if self._signals.warned else None)
+            return End("terminated")
         if silent := self._hearts.silent():
             return End("failed", Failure.NODE_FAIL, f"Nodes {silent} have not been heard of.")
         for node, heard in self._hearts.heard.items():
             if heard.state == heartbeat.REFUSED:
                 return End("failed", Failure.CONFIG, heard.sentence)
-            if heard.state == heartbeat.LEFT:
-                return End("failed", Failure.NODE_FAIL, f"Node {node} has left.")
             if heard.state == heartbeat.DOWN and heard.generation == generation:
                 return End("ray_lost", None, f"Node {node}: {heard.sentence}")
         if self._node.code is not None:
@@ -249,9 +251,9 @@ class Supervisor:
     def _again(self, end: End) -> tuple[bool, End]:
         """Whether to requeue, and how the attempt ended in that light.
 
-        A plain TERM is Slurm's own decision: it requeues by itself, or was told to cancel.
+        TERM is Slurm's own decision, which has no failure: it requeues by itself, or was told to cancel.
         """
-        if end.failure is None or (end.word == "terminated" and end.failure is not Failure.TIMEOUT):
+        if end.failure is None:
             return False, end
         refused = requeue.refusal(self._spec, self._attempts.of_job(), end.failure)
         if not refused:
