@@ -1,9 +1,9 @@
 """How long Ray takes to be ready on three nodes, and to be gone: python tests/benchmarks/ray_ready.py [ROUNDS]
 
-Starts the lab (tests/slurm/lab), runs ROUNDS (default 5) jobs whose driver ends at once, and prints for each the seconds
-from the supervisor's start to Ray being up on all nodes, and from the driver's end to no process of the job being left
-on any node; then the medians. Bars on an otherwise idle machine of 2 cores: 12 s and 10 s. Needs root and Debian's
-Slurm; another lab on this machine must have another LAB_PREFIX, LAB_NET and LAB_PORT.
+Starts the lab (tests/slurm/lab), runs ROUNDS (default 5) jobs whose driver ends at once, and prints for each the
+seconds from the supervisor's start to Ray being up on all nodes, and from the driver's end to nothing of the job
+being left on any node; then the medians. Bars on an otherwise idle machine of 2 cores: 12 s and 10 s. Needs root and
+Debian's Slurm; another lab on this machine must have another LAB_PREFIX, LAB_NET and LAB_PORT.
 """
 
 from __future__ import annotations
