@@ -128,14 +128,16 @@ class Agent:
         return None
 
     def _orphaned(self) -> str:
-        if self._place.done.exists():
-            return self._word("lost")
+        word = self._word("lost")
+        if word not in ("lost", "requeue"):
+            return word
+        # Also where the supervisor meant to ask: it may be cut off, and then could not.
         refused = refusal(self._spec, self._attempts.of_job(), Failure.NODE_FAIL)
         self._attempts.write("fenced", node=self._allocation.node, refused=refused)
         if not refused and claim(self._place.folder):
             complaint = requeue(self._allocation.job, self._allocation.restart)
             self._attempts.write("requeue", failure=Failure.NODE_FAIL, complaint=complaint)
-        return "lost"
+        return word
 
     def _word(self, otherwise: str) -> str:
         """The supervisor's last word, if it left one."""

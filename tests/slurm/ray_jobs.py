@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster import attempts
-from cluster.ray_cluster import SRUN_ARGS, RayJob
-from cluster.ray_spec import RaySpec
+from cluster.config import ClusterConfig
+from cluster.executor import make_executor
+from cluster.ray_cluster import RayJob, spec_of
+from cluster.resources import Resources
 from tests.slurm.conftest import Lab
 
 DRIVER = Path(__file__).with_name("loop_driver.py")
@@ -46,22 +48,20 @@ class Loop:
         step_s: float = 0.1,
         every: int = 2,
         command: list[str] | None = None,
-        asked: dict[str, Any] | None = None,
+        only: str = "",
         **values: Any,
     ) -> Loop:
-        """Submit it as submitit does, or another command in its place; returns self.
+        """Submit it, or another command in its place; returns self.
 
-        asked: of sbatch, beside the least; values: of RaySpec.
+        only: the one node that it may use; values: of ClusterConfig.
         """
-        import submitit
-
-        here = {"nodes": self.nodes, "scratch": SCRATCH, "signal_delay_s": 60, "ready_timeout_s": 200}
-        spec = RaySpec(run_folder=str(self.run), **(here | values))
-        executor = submitit.SlurmExecutor(self.run / "submitit")
-        least: dict[str, Any] = {"time": 30, "nodes": self.nodes, "ntasks_per_node": 1, "cpus_per_task": 1}
-        least |= {"mem": "2500M", "additional_parameters": {"requeue": True}}
-        executor.update_parameters(
-            **(least | (asked or {})), signal_delay_s=60, srun_args=["--cpus-per-task=1", *SRUN_ARGS]
+        least = {"nodes": self.nodes, "workers": self.nodes, "cpus_per_worker": 1, "memory_gb": 2.5}
+        config = ClusterConfig(kind="slurm", scratch=SCRATCH, signal_delay_s=60, **(least | values))
+        spec = spec_of(config, self.run, ready_timeout_s=200)
+        resources = Resources(nodes=self.nodes, cpus_per_task=1, memory_gb=config.memory_gb, timeout_min=30)
+        others = [node for node in self.lab.nodes if only and node != only]
+        executor = make_executor(
+            config, self.run / "submitit", "loop", resources, exclude=others, survive_nodes=True
         )
         self.job = executor.submit(RayJob(spec, command or self.command(step_s, every))).job_id
         return self

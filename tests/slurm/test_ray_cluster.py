@@ -61,12 +61,11 @@ def test_three_nodes_from_ready_to_nothing(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_two_jobs_on_one_node_and_a_cancelled_one_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
-    where = {"additional_parameters": {"requeue": True, "nodelist": lab.nodes[0]}}
     jobs = [
         Loop(lab, tmp_path / name, nodes=1, steps=steps) for name, steps in (("one", 60), ("cancelled", 1000))
     ]
     for job in jobs:
-        job.submit(step_s=0.3, asked=where)
+        job.submit(step_s=0.3, only=lab.nodes[0])
     one, cancelled = jobs
     wait(lambda: min(job.step() for job in jobs) > 2, 300, "both at work")
     assert one.head() == cancelled.head() == lab.nodes[0]
