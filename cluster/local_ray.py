@@ -33,6 +33,7 @@ _QUIET = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a stop comes by our own file
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # importing torch on a busy machine takes long
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",  # a rank that waits for a dead one does not answer
     "RAY_WARN_ON_RESOURCE_CONTENTION": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own files hold what a trial says
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
@@ -96,7 +97,9 @@ def _own_ray(cpus: int, gpus: int) -> Iterator[None]:
 def _init(otherwise: str, **options: Any) -> None:
     """Connect; RadmillError that begins with `otherwise` where it fails."""
     import ray
+    from ray._raylet import Config
 
+    Config.initialize("")  # Ray read the environment when it was imported, which may be long ago
     with _handlers_kept():
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -151,4 +154,3 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-

@@ -30,6 +30,7 @@ POLL_S = 0.5  # between two looks at the stop file, and at how far the workers a
 PROGRESS_S = 1.0  # between two lines that rank 0 writes of how far it is
 _COLLECTIVE_TIMEOUT_S = 24 * 3600  # rank 0 may prepare for hours while the others wait; Ray notices the dead
 _START_ATTEMPTS = 3
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _log = logging.getLogger(__name__)
 
 
@@ -79,13 +80,15 @@ def train_on_workers(
     name: str,
     max_failures: int,
     stop_file: Path | None,
+    threads: int = 0,
     progress: Progress = lambda done, total, note: None,
 ) -> Arguments:
     """Run `function(context, arguments)` on every worker and return what rank 0 returned.
 
     function: importable by its name on every node; arguments: JSON values. gpus_per_worker: 0 takes one each
-    where Ray has enough. folder: seen by every node; `<name>.progress.json` and, while it runs, Ray's own files
-    lie there. max_failures: how often the group may lose a worker and be started again; -1 is without bound.
+    where Ray has enough. threads: of libraries that ask OMP_NUM_THREADS; 0 is as many as CPUs.
+    folder: seen by every node; `<name>.progress.json` and, while it runs, Ray's own files lie there.
+    max_failures: how often the group may lose a worker and be started again; -1 is without bound.
 
     Raises:
         RadmillError: what a worker raised as such, unchanged (StoppedEarly too); or the workers failed otherwise.
@@ -105,7 +108,7 @@ def train_on_workers(
         for attempt in itertools.count(1):
             told.unlink(missing_ok=True)
             shutil.rmtree(folder / name, ignore_errors=True)  # Ray would resume from its own notes there
-            trainer = _trainer(task, workers, cpus_per_worker, gpus, folder, name)
+            trainer = _trainer(task, workers, cpus_per_worker, gpus, threads or cpus_per_worker, folder, name)
             try:
                 found: Arguments = _fit(trainer, _Relay(told, progress))
                 return found
@@ -143,11 +146,12 @@ def named(dotted: str) -> Callable[..., Any]:
     return function
 
 
-def _trainer(task: Arguments, workers: int, cpus: int, gpus: int, folder: Path, name: str) -> Any:
+def _trainer(
+    task: Arguments, workers: int, cpus: int, gpus: int, threads: int, folder: Path, name: str
+) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    threads = {name: str(cpus) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return TorchTrainer(
         run_worker,
         train_loop_config=task,
@@ -165,7 +169,7 @@ def _trainer(task: Arguments, workers: int, cpus: int, gpus: int, folder: Path, 
             failure_config=FailureConfig(
                 max_failures=0, max_preemption_failures=0, controller_failure_limit=_START_ATTEMPTS
             ),
-            worker_runtime_env={"env_vars": threads},
+            worker_runtime_env={"env_vars": {name: str(threads) for name in _THREADS}},
         ),
     )
 
