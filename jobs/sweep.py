@@ -10,7 +10,6 @@ from typing import Any
 
 from cluster.local import num_processes
 from cluster.search import Row, Trial, search
-from jobs.choices import check_choice
 from jobs.compose import settings_from, whole_yaml
 from jobs.config import Settings
 from jobs.flow import Flow
@@ -32,7 +31,6 @@ def check(settings: Settings) -> None:
     from pipelines.classification.labelled import subject_outcomes
     from pipelines.segmentation.stored import open_segmentation
 
-    check_choice("sweep", str(settings.sweep))
     for trial in _trials(settings):
         _changed(settings, trial.changes)
     if settings.population == "child":
@@ -75,7 +73,7 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     def keep(trial: str, row: Row) -> None:
         (folder / trial / TRIAL).unlink(missing_ok=True)
         write_json(folder / trial / ASKED, question | {"changes": by_id[trial].changes})
-        _write_trial(folder, str(settings.sweep), by_id[trial], row)
+        _write_trial(folder, Path(str(settings.sweep)).stem, by_id[trial], row)
         console.print(
             f"sweep            {sum(map(done, by_id))} of {len(trials)} trials: {trial}", markup=False
         )

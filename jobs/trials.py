@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from jobs.choices import CONF
+from jobs.choices import CONF, check_choice, choices
 from jobs.rooms import keys_of
 from storage.errors import ConfigError
 
@@ -37,12 +37,19 @@ class SweepTrial:
 
 
 def trials_of(sweep: str, sections: tuple[str, ...]) -> list[SweepTrial]:
-    """The trials of a sweep in order; ConfigError where its file sets what a trial does not know."""
-    return read_trials(CONF / "sweep" / f"{sweep}.yaml", sections)
+    """The trials of a sweep in order, by its name or from a YAML file of the user's.
 
-
-def read_trials(path: Path, sections: tuple[str, ...]) -> list[SweepTrial]:
-    """The same of any file."""
+    Raises:
+        ConfigError: there is no such sweep, or its file sets what a trial does not know.
+    """
+    if not sweep.endswith((".yaml", ".yml")):
+        check_choice("sweep", sweep)
+        sweep = str(CONF / "sweep" / f"{sweep}.yaml")
+    path = Path(sweep)
+    if not path.is_file():
+        raise ConfigError(
+            f"sweep={sweep} does not exist; name a YAML file, or one of {', '.join(choices('sweep'))}."
+        )
     asked = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(asked, dict) or set(asked) != {"seeds", "seed_keys", "trials"}:
         raise ConfigError(f"{path} must hold seeds, seed_keys and trials, and nothing else.")
