@@ -49,6 +49,24 @@ def settings_yaml(job: Job, settings: Settings) -> str:
     return OmegaConf.to_yaml(OmegaConf.masked_copy(config, [key for key in job.keys if key in config]))
 
 
+def whole_yaml(settings: Settings) -> str:
+    """Every value, for `settings_from`."""
+    return OmegaConf.to_yaml(OmegaConf.structured(settings))
+
+
+def settings_from(path: Path) -> Settings:
+    """The inverse; ConfigError where the file is not of this version."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(path))
+        settings = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"{path} was written by another version of radmill ({str(error).splitlines()[0]}); submit the run again."
+        ) from error
+    assert isinstance(settings, Settings)
+    return settings
+
+
 def _compose(job: Job, words: Sequence[str]) -> DictConfig:
     overrides = [_qualified(job, word) for word in words]
     ConfigStore.instance().store(name="settings", node=Settings)
