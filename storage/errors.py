@@ -39,6 +39,10 @@ class TrainingError(RadmillError):
     """Training can't go on: a loss that is not finite, a class that is absent."""
 
 
+class ClusterError(RadmillError):
+    """The scheduler can't do, or did not do, what was asked: it does not answer, a job of it failed."""
+
+
 class Quarantined(RadmillError):
     """One input file can't be used; it becomes a row in the exclusions, never a crash.
 

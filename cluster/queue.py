@@ -1,0 +1,188 @@
+"""How submitted jobs stand: by sacct, else squeue, else the files that submitit leaves (Slurm without accounting)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.commands import ask
+
+LIVE = (
+    "PENDING",
+    "RUNNING",
+    "REQUEUED",
+    "COMPLETING",
+    "CONFIGURING",
+    "SUSPENDED",
+    "RESIZING",
+    "STOPPED",
+    "SIGNALING",
+)
+UNKNOWN = "UNKNOWN"
+_IDS_PER_CALL = 200  # a command line has a length
+_FIELDS = "JobID,State,Reason,NodeList,ElapsedRaw,Start,NNodes,ExitCode"
+
+# Slurm's reason of waiting -> plain words; what is not here is told as Slurm has it.
+_REASONS = {
+    "Priority": "others are before it",
+    "Resources": "waits for free nodes",
+    "Dependency": "waits for the step before it",
+    "DependencyNeverSatisfied": "waits for a job that is gone",
+    "BeginTime": "was requeued and starts again within two minutes",
+    "JobArrayTaskLimit": "waits for other tasks of its array",
+    "JobHeldUser": "held by its owner (scontrol release starts it)",
+    "JobHeldAdmin": "held by the administrator",
+    "ReqNodeNotAvail": "the nodes that it needs are down or reserved",
+    "PartitionNodeLimit": "asks for more nodes than the partition gives",
+    "PartitionTimeLimit": "asks for more time than the partition gives",
+    "PartitionDown": "the partition is down",
+    "PartitionInactive": "the partition is closed",
+    "NodeDown": "a node that it needs is down",
+    "Licenses": "waits for a licence",
+    "Reservation": "waits for its reservation",
+    "InvalidAccount": "its account is not valid",
+    "InvalidQOS": "its QOS is not valid",
+    "Cleaning": "its last attempt is being cleared away",
+    "BadConstraints": "no node has what it asks for",
+}
+_LIMITED = re.compile(r"^(QOS|Assoc|MaxJobs|MaxMem|MaxNode|MaxCpu|MaxWall)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobState:
+    """One job or array task.
+
+    state: Slurm's word (PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, NODE_FAIL, ...), UNKNOWN where nobody knows;
+    reason: why it waits, in plain words, empty otherwise; node: Slurm's node list; start: ISO time or empty.
+    """
+
+    state: str = UNKNOWN
+    reason: str = ""
+    node: str = ""
+    elapsed_s: int = 0
+    nodes: int = 1
+    start: str = ""
+    exit_code: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Slurm will not start or continue it."""
+        return self.state not in (*LIVE, UNKNOWN)
+
+
+def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, JobState]:
+    """The state of every id (`7` or `7_3`).
+
+    Args:
+        folders: where submitit keeps these jobs' files, for what Slurm has forgotten.
+    """
+    wanted = list(dict.fromkeys(ids))
+    known = _from_sacct(wanted)
+    unsettled = [one for one in wanted if one not in known or not known[one].finished]
+    known |= _from_squeue(unsettled)
+    known |= _from_files([one for one in wanted if one not in known], folders)
+    return {one: known.get(one, JobState()) for one in wanted}
+
+
+def node_hours(states: Mapping[str, JobState]) -> float:
+    """Nodes times hours, over all the jobs."""
+    return sum(state.elapsed_s * state.nodes for state in states.values()) / 3600
+
+
+def in_words(reason: str) -> str:
+    """Slurm's reason as a reader understands it."""
+    word = reason.strip("() ").split(",")[0]
+    if word in ("", "None"):
+        return ""
+    if _LIMITED.match(word):
+        return f"a limit of your account or QOS is reached ({word})"
+    return _REASONS.get(word, word)
+
+
+def _from_sacct(ids: Sequence[str]) -> dict[str, JobState]:
+    return _from(["sacct", "-X", "-n", "-P", "-o", _FIELDS, "-j"], ids)
+
+
+def _from_squeue(ids: Sequence[str]) -> dict[str, JobState]:
+    # --states=all: what ended within MinJobAge (five minutes) is still told.
+    return _from(["squeue", "-h", "-r", "--states=all", "-o", "%i|%T|%r|%N|%M|%S|%D|", "-j"], ids)
+
+
+def _from(command: Sequence[str], ids: Sequence[str]) -> dict[str, JobState]:
+    jobs = list(dict.fromkeys(one.partition("_")[0] for one in ids if one[:1].isdigit()))
+    found: dict[str, JobState] = {}
+    for begin in range(0, len(jobs), _IDS_PER_CALL):
+        said = ask([*command, ",".join(jobs[begin : begin + _IDS_PER_CALL])])
+        for line in (said or "").splitlines():
+            found |= _parsed(line)
+    return {one: found[one] for one in ids if one in found}
+
+
+def _parsed(line: str) -> dict[str, JobState]:
+    fields = line.split("|")
+    if len(fields) < 8:
+        return {}
+    identity, state, reason, node, elapsed, start, nodes, code = fields[:8]
+    words = state.split()
+    one = JobState(
+        state=words[0].rstrip("+") if words else UNKNOWN,
+        reason=in_words(reason) if words and words[0] == "PENDING" else "",
+        node="" if node == "None assigned" else node,
+        elapsed_s=_seconds(elapsed),
+        nodes=int(nodes) if nodes.isdigit() else 1,
+        start=start if start[:1].isdigit() else "",
+        exit_code=code,
+    )
+    return dict.fromkeys(expand_ids(identity), one)
+
+
+def expand_ids(identity: str) -> list[str]:
+    """`7_[1-2,5%4]` is 7_1, 7_2, 7_5; a single id is itself."""
+    job, bracket, rest = identity.partition("_[")
+    if not bracket:
+        return [identity]
+    indices: list[str] = []
+    for part in rest.rstrip("]").split("%")[0].split(","):
+        low, dash, high = part.partition("-")
+        if not low.isdigit() or (dash and not high.isdigit()):
+            return [identity]  # a list that Slurm cut short (SLURM_BITSTR_LEN)
+        indices += [str(index) for index in range(int(low), int(high or low) + 1)]
+    return [f"{job}_{index}" for index in indices]
+
+
+def _seconds(elapsed: str) -> int:
+    """sacct's seconds, or squeue's [days-][hours:]minutes:seconds."""
+    if elapsed.isdigit():
+        return int(elapsed)
+    days, dash, clock = elapsed.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return 0
+    total = 0
+    for part in parts:
+        total = 60 * total + int(part)
+    return total + (86400 * int(days) if dash and days.isdigit() else 0)
+
+
+def _from_files(ids: Sequence[str], folders: Sequence[Path]) -> dict[str, JobState]:
+    """What a result, a log or a submission file says; a job killed without a word looks as if it ran."""
+    found: dict[str, JobState] = {}
+    for one in ids:
+        for folder in folders:
+            result = folder / f"{one}_0_result.pkl"
+            if result.exists():
+                found[one] = JobState(state="COMPLETED" if outcome(result) == "success" else "FAILED")
+            elif (folder / f"{one}_0_log.out").exists():
+                found[one] = JobState(state="RUNNING", reason="by its log; Slurm does not know it any more")
+            elif (folder / f"{one}_submitted.pkl").exists():
+                found[one] = JobState(state="PENDING", reason="by its files; Slurm does not know it")
+    return found
+
+
+def outcome(result: Path) -> str:
+    """`success` or `error`, as submitit wrote it; only for results of our own jobs (a pickle runs code)."""
+    from submitit.core.utils import pickle_load
+
+    return str(pickle_load(result)[0])
