@@ -58,7 +58,11 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
         return summary
 
     return flow.stage(
-        "ingest", sections=("ingest",), inputs=_inputs(flow, store), action=action, intact=_intact(flow, store)
+        "ingest",
+        sections=("ingest",),
+        inputs=_inputs(flow, store),
+        action=action,
+        intact=_intact(flow, store),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from jobs.config import Settings
@@ -23,11 +24,20 @@ def check(settings: Settings) -> None:
 def main(settings: Settings) -> int:
     """`radmill run study=hand raw=DIR store=DIR out=DIR [outcomes=FILE] [annotations=DIR | segmenter=DIR]`."""
     store, out = Path(str(settings.store)), Path(str(settings.out))
+    if settings.cluster.kind == "slurm":
+        from jobs.submit import submit
+
+        return submit(settings, partial(_take, out, settings))
     with held("run", out, store):
-        claim(out, _identity(settings), settings.fresh)
-        record_settings("run", out, settings)
+        _take(out, settings)
         run_stages(Flow(out, settings), store)
     return left_out_code(store)
+
+
+def _take(out: Path, settings: Settings) -> None:
+    """Make `out` this run's; its lock is held."""
+    claim(out, _identity(settings), settings.fresh)
+    record_settings("run", out, settings)
 
 
 def _identity(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Every step of a submitted run, in order, as functions that a scheduler calls: `run_step(out, submission, step, index)`.
+"""Every step of a submitted run, in order, as functions that a scheduler calls: run_step(out, submission, step, index).
 
 A step begins where those before it have ended, however they ended (Slurm's `afterany`), so it first looks whether
 what it needs is there. Tasks of the array before it that left nothing are asked for again, twice at most; what then
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cluster.graph import resubmit
 from jobs import ingest_steps, segment_steps
+from jobs.__main__ import OFFLINE
 from jobs.classify import classify
 from jobs.config import Settings
 from jobs.flow import Begun, Flow
@@ -31,8 +32,6 @@ from jobs.work import Work, finish, note_begun, taken_up
 from pipelines.progress import Progress
 from storage.errors import ClusterError, ConfigError, InputError, LockedError, RadmillError, StorageError
 
-# Nothing that we run may look for news on the network or send any.
-OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 STOPPED_EARLY = 75
 
 
@@ -66,7 +65,12 @@ _STEPS = (
     Step(name="train-segmenter", stage="train-segmenter", whole=train_segmenter, learns=True),
     Step(name="segment-prepare", stage="segment", begin=segment_steps.prepare),
     Step(name="segment", stage="segment", act=segment_steps.parts, array=True, infers=True),
-    Step(name="segment-assemble", stage="segment", act=segment_steps.assemble, missing=segment_steps.missing_parts),
+    Step(
+        name="segment-assemble",
+        stage="segment",
+        act=segment_steps.assemble,
+        missing=segment_steps.missing_parts,
+    ),
     Step(name="pretrain", stage="pretrain", whole=pretrain, learns=True),
     Step(name="classify", stage="classify", whole=classify, infers=True),
     Step(name="report", stage="report", whole=report),
@@ -91,18 +95,29 @@ def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
     current = Submission.of(Path(out))
     if current.id != submission:
         raise LockedError(f"This job is of an earlier submission from {out}, which another has followed.")
-    with suppress(OSError):  # a folder of the login node alone: then the paths are absolute, or the step will say so
+    with suppress(
+        OSError
+    ):  # a folder of the login node alone: then the paths are absolute, or the step will say so
         os.chdir(current.cwd)
+    before = read_task(current.folder, name, index)
+    again = before is not None and before.submission == submission
     task, measured = Task(current.folder, submission, name, index), Measured()
     try:
         with measured, current.held(name), _watched(task, name) as progress:
-            flow = Flow(Path(current.out), current.settings(), partial(_watched, task))
+            settings = current.settings()
+            settings.fresh &= not again  # a job that was requeued goes on
+            flow = Flow(Path(current.out), settings, partial(_watched, task))
             work = Work(submission=current, flow=flow, index=index, progress=progress)
             state, said = _run(STEPS[name], work, task)
+            if STEPS[name] is _STEPS[-1]:
+                current.release()
     except RadmillError as error:
         state = STOPPED if error.exit_code == STOPPED_EARLY else FAILED
         users = isinstance(error, ConfigError | InputError)
         task.end(state, str(error), measured.seconds, measured.peak_mb, users)
+        raise
+    except SystemExit:  # the scheduler has warned us and was told to start the job again
+        task.end(STOPPED, "goes on in the next attempt", measured.seconds, measured.peak_mb)
         raise
     except BaseException as error:
         task.end(FAILED, f"{type(error).__name__}; its log tells more", measured.seconds, measured.peak_mb)

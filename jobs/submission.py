@@ -1,9 +1,9 @@
 """What was submitted from an `out`: its settings, and the claim that keeps other runs away while its jobs live.
 
-    OUT/cluster/settings.yaml     every value of the run, as its steps read it
-    OUT/cluster/submission.json   which submission this is, and where it came from
-    OUT/cluster/graph.json        the jobs (cluster.graph)
-    OUT/.run.json STORE/.run.json the claim: which submission writes here
+OUT/cluster/settings.yaml     every value of the run, as its steps read it
+OUT/cluster/submission.json   which submission this is, and where it came from
+OUT/cluster/graph.json        the jobs (cluster.graph)
+OUT/.run.json STORE/.run.json the claim: which submission writes here
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Submission:
         write_text(self.folder / "settings.yaml", whole_yaml(settings))
         write_json(self.folder / "submission.json", asdict(self))
         for folder in (self.out, self.store):
-            write_json(Path(folder) / CLAIM, {name: getattr(self, name) for name in ("id", "out", "since", "host")})
+            write_json(
+                Path(folder) / CLAIM, {name: getattr(self, name) for name in ("id", "out", "since", "host")}
+            )
 
     def release(self) -> None:
         """Give the folders back."""
@@ -104,20 +106,24 @@ class Submission:
 
 def live_jobs(out: Path) -> list[str]:
     """Ids of jobs of this `out` that have not ended, as far as anybody knows."""
-    from cluster.graph import submitted_ids
+    from cluster.graph_file import NAME, read_graph
     from cluster.queue import job_states
 
     folder = out / FOLDER
-    if not (folder / "graph.json").is_file():
+    if not (folder / NAME).is_file():
         return []  # who submits holds the lock: this one never came to it
-    states = job_states([one for ids in submitted_ids(folder).values() for one in ids], [folder])
+    graph = read_graph(folder)
+    if graph.config.kind != "slurm":
+        return []
+    ids = [one for node in graph.nodes.values() for one in node.ids]
+    states = job_states(ids, [folder / name for name in graph.nodes])
     return [one for one, state in states.items() if not state.finished]
 
 
-def check_free(folder: Path) -> None:
-    """Raise LockedError where a submission whose jobs live has claimed the folder."""
+def check_free(folder: Path, but: str = "") -> None:
+    """Raise LockedError where a submission whose jobs live has claimed the folder. but: one that may have."""
     claim = _claim(folder)
-    if not claim or not (live := live_jobs(Path(claim["out"]))):
+    if not claim or claim["id"] == but or not (live := live_jobs(Path(claim["out"]))):
         return
     raise LockedError(
         f"{folder} is in use by a run submitted from {claim['host']} on {claim['since']}, of which {len(live)} jobs "

@@ -1,4 +1,4 @@
-"""What one task of a step says of itself, for `status` and for the steps after it: OUT/cluster/tasks/<step>-<index>.json.
+"""What a task of a step says of itself, for `status` and the steps after it: OUT/cluster/tasks/<step>-<index>.json.
 
 The file is written whole, at the start, every 30 s, and at the end. It names the task's job and restart: an attempt
 that a later one has followed finds another's name there and ends, so that a node cut off from the network, and back

@@ -95,17 +95,15 @@ def taken_up(work: Work, stage: str) -> Begun:
             f"{folder.path} was begun anew with other settings or inputs while this run was under way; "
             "submit the run again."
         )
-    return Begun(
-        folder=folder, skipped=folder.finished(), goes_on=note.goes_on, started=note.started
-    )
+    return Begun(folder=folder, skipped=folder.finished(), goes_on=note.goes_on, started=note.started)
 
 
-def finish(work: Work, begun: Begun, steps: Sequence[str], summary: str, seconds: float, peak_mb: float) -> None:
+def finish(
+    work: Work, begun: Begun, steps: Sequence[str], summary: str, seconds: float, peak_mb: float
+) -> None:
     """The stage is done. steps: those before the last one, whose own seconds and memory are given."""
     tasks = [
-        one
-        for step in steps
-        for one in read_tasks(work.submission.folder, step, work.submission.id).values()
+        one for step in steps for one in read_tasks(work.submission.folder, step, work.submission.id).values()
     ]
     work.flow.finish(
         begun,

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.segmentation.regions import crop_regions
 from pipelines.segmentation.part import MISSING, write_crop
+from pipelines.segmentation.regions import crop_regions
 from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO, Segmentation
 from storage.arrays import create_array, writing_group
 from storage.atomic import write_json

@@ -1,0 +1,100 @@
+"""`run ... cluster=slurm`: the whole way as jobs that wait for one another; then the shell may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.graph import Node, submit_graph
+from cluster.graph_file import read_graph
+from cluster.resources import Resources, task_resources, worker_resources
+from cluster.resumable import Resumable
+from jobs.config import Settings
+from jobs.folders import held
+from jobs.progress import console
+from jobs.registry import PATHS
+from jobs.steps import Step, run_step, steps_of
+from jobs.submission import FOLDER, Submission
+from storage.errors import InputError
+
+
+def submit(settings: Settings, claim: Callable[[], None]) -> int:
+    """Submit every step and print what was submitted; returns at once.
+
+    claim: makes `out` this run's, once its lock is held. A submitter that was killed half-way goes on, if the same is
+    asked; jobs that live otherwise refuse another submission (LockedError).
+    """
+    settings = _absolute(settings)
+    out, store = Path(str(settings.out)), Path(str(settings.store))
+    begun = _interrupted(out, settings)
+    with held("run", out, store, submission=begun.id if begun else ""):
+        claim()
+        submission = begun or Submission.new(out, store)
+        if not begun:
+            submission.write(settings)
+        nodes = run_nodes(submission, settings)
+        ids = submit_graph(nodes, settings.cluster, submission.folder)
+    for node in nodes:
+        console.print(f"{node.name:16} {_described(node, ids[node.name])}", markup=False)
+    console.print(
+        f"Submitted; this shell may go. radmill status out={out} tells how far it is, radmill logs out={out} what "
+        f"it says, radmill cancel out={out} ends it.",
+        markup=False,
+    )
+    return 0
+
+
+def run_nodes(submission: Submission, settings: Settings) -> list[Node]:
+    """The graph of a run: each step after the one before it."""
+    nodes: list[Node] = []
+    for step in steps_of(settings):
+        nodes.append(
+            Node(
+                name=step.name,
+                function=Resumable(run_step),
+                arguments=(submission.out, submission.id, step.name),
+                width=settings.cluster.array_width if step.array else 0,
+                resources=_resources(step, settings),
+                after=(nodes[-1].name,) if nodes else (),
+            )
+        )
+    return nodes
+
+
+def _resources(step: Step, settings: Settings) -> Resources:
+    if step.learns:
+        return worker_resources(settings.cluster)
+    return task_resources(settings.cluster, gpus=step.infers)
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The same with absolute paths: a step runs wherever Slurm puts it."""
+    settings = replace(settings)
+    for key in PATHS:
+        if (path := getattr(settings, key)) is not None:
+            setattr(settings, key, str(Path(path).absolute()))
+    return settings
+
+
+def _interrupted(out: Path, settings: Settings) -> Submission | None:
+    """The submission that did not get to its end, if the same is submitted again."""
+    try:
+        if read_graph(out / FOLDER).whole:
+            return None
+        submission = Submission.of(out)
+    except InputError:
+        return None
+    return submission if submission.settings() == settings else None
+
+
+def _described(node: Node, ids: list[str]) -> str:
+    """Tasks, Slurm ids and resources in words."""
+    asked = node.resources
+    jobs = list(dict.fromkeys(one.partition("_")[0] for one in ids))
+    tasks = f"{node.width} tasks" if node.width else "1 task"
+    gpus = f", {asked.gpus_per_node} GPUs" if asked.gpus_per_node else ""
+    return (
+        f"{tasks:9} Slurm {', '.join(jobs)}: {asked.nodes} node{'s' if asked.nodes > 1 else ''} of "
+        f"{asked.cpus_per_task} CPUs{gpus}, {asked.memory_gb:g} GB, {asked.timeout_min} min"
+    )
