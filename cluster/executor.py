@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.commands import outside_job
 from cluster.config import ClusterConfig
 from cluster.refusals import refusal
 from cluster.resources import Resources
@@ -132,11 +133,10 @@ def whole_jobs(ids: Sequence[str]) -> list[str]:
 def refusals(config: ClusterConfig, resources: Resources) -> Iterator[None]:
     """What submitit raises where sbatch refuses becomes a sentence; safe inside a job too."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
-    from submitit.helpers import clean_env
 
     try:
-        # submitit prints what sbatch said before it raises; a job's own SLURM_ variables would leak into the next.
-        with redirect_stderr(StringIO()), clean_env():
+        # submitit prints what sbatch said before it raises.
+        with redirect_stderr(StringIO()), outside_job():
             yield
     except (FailedJobError, FailedSubmissionError) as error:
         raise refusal(str(error), config, resources) from error

@@ -46,6 +46,11 @@ class Node:
     ray: bool = False
 
 
+def job_name(node: str) -> str:
+    """What squeue shows for a node."""
+    return f"radmill-{node}"
+
+
 def submit_graph(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> dict[str, list[str]]:
     """Submit all nodes, each after those that it names, and return their Slurm ids by name, one per array task.
 
@@ -146,7 +151,7 @@ def _submit(
     after: Sequence[str],
     exclude: Sequence[str] = (),
 ) -> dict[int, str]:
-    place, title = folder / node.name, f"radmill-{node.name}"
+    place, title = folder / node.name, job_name(node.name)
     if node.width:
         jobs = submit_array(
             config,

@@ -6,6 +6,14 @@ from cluster.config import ClusterConfig
 from cluster.resources import Resources
 from storage.errors import ClusterError, ConfigError, RadmillError
 
+_NO_ANSWER = (
+    "unable to contact slurm",
+    "connect failure",
+    "configuration source",
+    "configuration file",
+    "timed out",
+)
+
 
 def refusal(said: str, config: ClusterConfig, resources: Resources) -> RadmillError:
     """The sentence for sbatch's error output: a ConfigError where a key caused it, else a ClusterError."""
