@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cluster.graph_file import read_graph
 from jobs.config import Settings
-from jobs.overview import DONE, FAILED, RUNNING, StepStatus, is_live, log_of, overview
+from jobs.overview import StepStatus, is_live, log_of, overview
 from jobs.submission import Submission
+from jobs.tasks import DONE, FAILED, RUNNING
 from storage.errors import InputError
 
 _LOOKS_EVERY_S = 0.5
@@ -55,9 +56,13 @@ def _log(submission: Submission, stage: str | None, index: int | None) -> Path:
     elif index in step.tasks:
         path = log_of(submission.folder / step.name, step.tasks[index].job)
     else:
-        raise InputError(f"index={index} is none of the {len(step.tasks)} tasks of {step.name}, which count from 0.")
+        raise InputError(
+            f"index={index} is none of the {len(step.tasks)} tasks of {step.name}, which count from 0."
+        )
     if path is None:
-        raise InputError(f"{step.name} has printed nothing yet: it is {step.state} ({step.words or 'no reason given'}).")
+        raise InputError(
+            f"{step.name} has printed nothing yet: it is {step.state} ({step.words or 'no reason given'})."
+        )
     return path
 
 

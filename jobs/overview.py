@@ -86,9 +86,7 @@ def log_of(folder: Path, job: str) -> Path | None:
     return None
 
 
-def _step(
-    submission: Submission, graph: Graph, node: Submitted, states: dict[str, JobState]
-) -> StepStatus:
+def _step(submission: Submission, graph: Graph, node: Submitted, states: dict[str, JobState]) -> StepStatus:
     records = read_tasks(submission.folder, node.name, submission.id)
     tasks = {
         index: _task(job, states.get(job, JobState()), records.get(index))
@@ -139,7 +137,9 @@ def _unknown(job: str, record: TaskRecord | None) -> TaskStatus:
     silent_s = time.time() - record.updated
     words = f"on {record.host}"
     if silent_s > _SILENT_S:
-        words += f", silent for {silent_s / 60:.0f} minutes: if it does not go on, radmill retry asks for it again"
+        words += (
+            f", silent for {silent_s / 60:.0f} minutes: if it does not go on, radmill retry asks for it again"
+        )
     return TaskStatus(state=RUNNING, words=words, since=record.since, record=record, job=job)
 
 

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 from jobs.config import Settings
-from jobs.overview import FAILED, RUNNING, WAITING, StepStatus, overview
+from jobs.overview import WAITING, StepStatus, overview
 from jobs.submission import Submission
+from jobs.tasks import FAILED, RUNNING
 
 
 def main(settings: Settings) -> int:

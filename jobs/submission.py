@@ -72,9 +72,13 @@ class Submission:
         return settings_from(self.folder / "settings.yaml")
 
     def write(self, settings: Settings) -> None:
-        """Claim `out` and store for this submission. The caller holds their locks and has asked `check_free`."""
+        """Write it down and claim `out` and store for it. The caller holds their locks."""
         write_text(self.folder / "settings.yaml", whole_yaml(settings))
         write_json(self.folder / "submission.json", asdict(self))
+        self.claim()
+
+    def claim(self) -> None:
+        """Keep other runs away from `out` and store as long as jobs of this one live."""
         for folder in (self.out, self.store):
             write_json(
                 Path(folder) / CLAIM, {name: getattr(self, name) for name in ("id", "out", "since", "host")}

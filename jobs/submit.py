@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from cluster.executor import whole_jobs
 from cluster.graph import Node, submit_graph
 from cluster.graph_file import read_graph
 from cluster.resources import Resources, task_resources, worker_resources
@@ -91,10 +92,9 @@ def _interrupted(out: Path, settings: Settings) -> Submission | None:
 def _described(node: Node, ids: list[str]) -> str:
     """Tasks, Slurm ids and resources in words."""
     asked = node.resources
-    jobs = list(dict.fromkeys(one.partition("_")[0] for one in ids))
     tasks = f"{node.width} tasks" if node.width else "1 task"
     gpus = f", {asked.gpus_per_node} GPUs" if asked.gpus_per_node else ""
     return (
-        f"{tasks:9} Slurm {', '.join(jobs)}: {asked.nodes} node{'s' if asked.nodes > 1 else ''} of "
+        f"{tasks:9} Slurm {', '.join(whole_jobs(ids))}: {asked.nodes} node{'s' if asked.nodes > 1 else ''} of "
         f"{asked.cpus_per_task} CPUs{gpus}, {asked.memory_gb:g} GB, {asked.timeout_min} min"
     )
