@@ -1,0 +1,90 @@
+"""Ray on this node: folder, ports, `ray start --block`, logs, guard; and all of it away again."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster import ray_start, sessions
+from cluster.allocation import Allocation
+from cluster.ports import PortBlock, take_block
+from cluster.ray_logs import LogCopier
+from cluster.scratch import Scratch, sweep
+
+
+class RayNode:
+    """One `ray start`, from `__init__` (which returns before Ray is up) to `end`."""
+
+    def __init__(
+        self,
+        allocation: Allocation,
+        generation: int,
+        *,
+        address: str,
+        interface: str,
+        scratch: Path,
+        logs: Path,
+        token_file: Path,
+        head_address: str = "",
+        dashboard: bool = False,
+    ) -> None:
+        """head_address: of the head to join; none makes this node the head."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.swept = sweep(scratch)
+        self.guard = sessions.Guard()
+        self._scratch = Scratch(scratch, f"r{allocation.attempt}.{allocation.node}.{generation}")
+        folder = self._scratch.folder
+        self.guard.folder(folder)
+        # Nodes that share an address of their scratch folder, and restarts, begin at other blocks.
+        self.ports: PortBlock = take_block(scratch, int(allocation.job) * 8 + allocation.node + generation)
+        self.address = f"{address}:{self.ports[ray_start.GCS]}"
+        self.environment: Mapping[str, str] = ray_start.environment(token_file, interface, self.ports)
+        if head_address:
+            command = ray_start.worker(head_address, address, self.ports, folder, allocation)
+        else:
+            command = ray_start.head(address, self.ports, folder, allocation, dashboard)
+        logs.mkdir(parents=True, exist_ok=True)
+        self._output = logs / "ray_start.log"
+        with self._output.open("a") as output:
+            self._before = output.tell()
+            self._process = sessions.start(command, self.environment, output)
+        self.guard.session(self._process.pid)
+        self._scratch.own([self._process.pid])
+        self._logs = LogCopier(folder, logs)
+
+    @property
+    def code(self) -> int | None:
+        """Exit code of `ray start`, which ends when one of Ray's processes does; None while all live."""
+        return self._process.poll()
+
+    @property
+    def up(self) -> bool:
+        """True once this node is in Ray's table of nodes: only then `ray start` says that it started."""
+        return "Ray runtime started" in self._told()
+
+    @property
+    def clashed(self) -> bool:
+        """True if what `ray start` said points to a port that somebody else has."""
+        told = self._told().lower()
+        return any(words in told for words in ("already in use", "failed to bind", "eaddrinuse"))
+
+    def _told(self) -> str:
+        with self._output.open(errors="replace") as output:
+            output.seek(self._before)
+            return output.read()
+
+    def end(self) -> None:
+        """SIGKILL all of it, keep the logs, leave neither folder nor lock."""
+        sessions.end(self._process.pid)
+        self._process.wait()
+        self._logs.finish()
+        self.guard.close()
+        self._scratch.release()
+        self.ports.release()
+
+    def run(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a driver in a session of its own, which ends with this node at the latest."""
+        driver = sessions.start(command, environment)
+        self.guard.session(driver.pid)
+        return driver

@@ -1,0 +1,158 @@
+"""Ray jobs on the lab as tests submit, break and inspect them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster import attempts
+from cluster.ray_cluster import SRUN_ARGS, RayJob
+from cluster.ray_spec import RaySpec
+
+DRIVER = Path(__file__).with_name("loop_driver.py")
+SCRATCH = "/var/tmp"  # which every node of the lab has for itself
+# Processes of Slurm itself, and of our looking.
+_SLURMS = re.compile(r"slurmd|slurmstepd|^ps|^ss|^sh -c|srun")
+
+
+def wait(until: Callable[[], object], seconds: float, what: str) -> Any:
+    """The first true value; fails after `seconds`, which a busy machine may need."""
+    deadline = time.monotonic() + seconds
+    while not (value := until()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+    return value
+
+
+@dataclass
+class Loop:
+    """A submitted run of loop_driver.py."""
+
+    lab: Path
+    run: Path
+    nodes: int
+    steps: int
+    job: str = ""
+
+    def submit(self, step_s: float = 0.1, every: int = 2, memory_mb: int = 2500, **values: Any) -> Loop:
+        """Submit it as submitit does; returns self."""
+        import submitit
+
+        spec = RaySpec(
+            run_folder=str(self.run),
+            nodes=self.nodes,
+            scratch=SCRATCH,
+            signal_delay_s=60,
+            ready_timeout_s=150,
+            **values,
+        )
+        numbers = (self.nodes, self.steps, every, step_s)
+        command = [sys.executable, str(DRIVER), str(self.run), *(str(number) for number in numbers)]
+        executor = submitit.SlurmExecutor(self.run / "submitit")
+        executor.update_parameters(
+            time=30,
+            nodes=self.nodes,
+            ntasks_per_node=1,
+            cpus_per_task=1,
+            mem=f"{memory_mb}M",
+            signal_delay_s=60,
+            srun_args=["--cpus-per-task=1", *SRUN_ARGS],
+            additional_parameters={"requeue": True},
+        )
+        self.job = executor.submit(RayJob(spec, command)).job_id
+        return self
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Its events of one kind so far."""
+        return [event for event in attempts.read(self.run / "attempts.jsonl") if event["event"] == name]
+
+    def step(self) -> int:
+        """Steps that were made, repeated ones counted again."""
+        steps = self.run / "steps.txt"
+        return len(steps.read_text().splitlines()) if steps.exists() else 0
+
+    def state(self) -> str:
+        """The job's state as Slurm tells it; empty once Slurm has forgotten it."""
+        shown = slurm("scontrol", "show", "job", "-o", self.job, check=False)
+        found = re.search(r"JobState=(\S+)", shown)
+        return found[1] if found else ""
+
+    def ended(self) -> bool:
+        """True once no attempt will follow."""
+        return self.state() not in (
+            "PENDING",
+            "RUNNING",
+            "COMPLETING",
+            "CONFIGURING",
+            "REQUEUED",
+            "SUSPENDED",
+        )
+
+    def finish(self, seconds: float = 400) -> str:
+        """Wait for its end; the result."""
+        wait(self.ended, seconds, f"end of job {self.job}, which is {self.state()}")
+        weights = self.run / "weights.txt"
+        return weights.read_text() if weights.exists() else ""
+
+    def repeated(self) -> int:
+        """Steps that were made more than once."""
+        made = [int(line.split()[1]) for line in (self.run / "steps.txt").read_text().splitlines()]
+        return len(made) - len(set(made))
+
+    def head(self) -> str:
+        """The node of the newest attempt's supervisor."""
+        return str(self.events("begin")[-1]["host"])
+
+    def hosts(self) -> list[str]:
+        """All nodes of the job now, the head first."""
+        listed = slurm("squeue", "-h", "-j", self.job, "-o", "%N").strip()
+        return slurm("scontrol", "show", "hostnames", listed).split()
+
+
+def slurm(*words: str, check: bool = True) -> str:
+    """A Slurm command's stdout."""
+    return subprocess.run(words, capture_output=True, text=True, check=check).stdout
+
+
+def on_node(lab: Path, node: str, script: str) -> str:
+    """A shell script's stdout on a node."""
+    return subprocess.run([lab, "exec", node, "sh", "-c", script], capture_output=True, text=True).stdout
+
+
+def processes(lab: Path, node: str) -> list[tuple[int, str]]:
+    """(pid, command line) of all that lives on a node and is not Slurm's."""
+    listed = on_node(lab, node, "ps axo pid=,stat=,args= --cols 500")
+    found = [line.split(None, 2) for line in listed.splitlines()]
+    return [
+        (int(pid), line)
+        for pid, state, line in found
+        if not state.startswith("Z") and not _SLURMS.search(line)
+    ]
+
+
+def kill(lab: Path, node: str, words: str) -> None:
+    """SIGKILL the one process on a node whose command line holds `words`."""
+    found = [pid for pid, line in processes(lab, node) if words in line]
+    assert len(found) == 1, (words, processes(lab, node))
+    on_node(lab, node, f"kill -KILL {found[0]}")
+
+
+def leftovers(lab: Path, node: str) -> list[str]:
+    """Processes, listening ports, folders and shared memory on a node that are not Slurm's."""
+    found = [line for _, line in processes(lab, node)]
+    found += on_node(lab, node, "ss -ltnH | grep -v :6818").splitlines()
+    # The folder of port locks stays: it is empty files that the next job uses again.
+    found += on_node(lab, node, "ls -A /dev/shm; ls -A /var/tmp | grep -v radmill-ports").splitlines()
+    return found
+
+
+def clean(lab: Path, *nodes: str) -> None:
+    """Fails unless nothing of ours is left on the nodes, a few seconds after the job's end."""
+    for node in nodes:
+        wait(lambda node=node: not leftovers(lab, node), 8, f"a clean {node}: {leftovers(lab, node)}")
