@@ -29,6 +29,8 @@ class ClusterConfig:
     """GPUs of a worker; array tasks that compute with a model get as many."""
     threads_per_worker: int = 0
     """Threads of a worker's computation, which bitwise results depend on; 0 leaves it to the stage."""
+    max_failures: int = 3
+    """Workers that a training may lose within a job; each time it goes on from its newest checkpoint."""
     memory_gb: float = 8
     """Memory of a worker, and of an array task, in GB."""
     timeout_min: int = 240
@@ -66,7 +68,14 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_one_of("cluster.kind", self.kind, KINDS)
-        for name in ("processes", "nodes", "gpus_per_worker", "threads_per_worker", "max_timeouts"):
+        for name in (
+            "processes",
+            "nodes",
+            "gpus_per_worker",
+            "threads_per_worker",
+            "max_failures",
+            "max_timeouts",
+        ):
             check_at_least(f"cluster.{name}", getattr(self, name), 0)
         for name in (
             "workers",

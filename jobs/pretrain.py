@@ -8,7 +8,7 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store, segmentation_id
 from jobs.run_dir import StageFolder
-from jobs.session import local_session
+from jobs.training import run_training
 from pipelines.progress import Progress
 
 
@@ -35,14 +35,8 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
     model_id = segmentation_id(flow.out)
 
     def action(folder: Path, progress: Progress) -> str:
-        from pipelines.pretraining.train import pretrain as train
-        from pipelines.segmentation.stored import open_segmentation
-
-        segmentation = open_segmentation(store_root, model_id)
-        with local_session() as session:
-            metrics = train(
-                store, segmentation, folder, settings.pretraining, settings.study, session, progress
-            )
+        inputs = {"store": str(store.root), "segmentation": model_id}
+        metrics = run_training("pretrain", settings, folder, progress, **inputs)
         if not metrics:
             return "an encoder as it was initialised, a control"
         return f"{metrics['crops']:,.0f} crops, {metrics['steps']:,.0f} steps, loss {metrics['loss']:.3f}"

@@ -8,7 +8,7 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store
 from jobs.run_dir import StageFolder
-from jobs.session import local_session
+from jobs.training import run_training
 from pipelines.progress import Progress
 
 
@@ -32,10 +32,7 @@ def train_segmenter(flow: Flow, store_root: Path) -> StageFolder:
     settings, store = flow.settings, Store.open(store_root)
 
     def action(folder: Path, progress: Progress) -> str:
-        from pipelines.segmentation.train import train_segmenter as train
-
-        with local_session() as session:
-            metrics = train(store, folder, settings.segmentation, settings.study, session, progress)
+        metrics = run_training("train-segmenter", settings, folder, progress, store=str(store.root))
         return f"validation Dice {metrics['dice']:.3f}, GED {metrics['ged']:.3f}"
 
     inputs = {"store": store.fingerprint()}

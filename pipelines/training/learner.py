@@ -48,7 +48,10 @@ class Learner(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values beyond the model on which the next step depends, such as a queue."""
+        """Tensors and plain values beyond the model on which the next step depends, such as a queue.
+
+        The first rank's are saved and every rank takes them back: they must be the same on all.
+        """
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

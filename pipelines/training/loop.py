@@ -68,7 +68,7 @@ def fit(
     finite. The caller seeds (seeding.py) before it builds the model.
     """
     training, order = set_up(learner, config, session, folder, generation)
-    model = DistributedDataParallel(learner.model) if session.world_size > 1 else learner.model
+    model = distributed(learner.model, session) if session.world_size > 1 else learner.model
     todo = positions(training, order, config, session)
     stopped = False
 
@@ -101,6 +101,16 @@ def fit(
     if training.averages:
         learner.model.load_state_dict(training.average.state_dict())
     return FitResult(training.step, training.best_step, training.best_score, training.metrics, stopped)
+
+
+def distributed(model: nn.Module, session: Session) -> nn.Module:
+    """The model, its gradients averaged over the ranks.
+
+    From its second step on DDP would order its buckets as the gradients arrive, and a sum over three ranks
+    or more depends on the place in a bucket: a resumed training would part from one that never stopped. The
+    search for unused parameters keeps the buckets as they are; on a GPU, where bits are not promised, it is off.
+    """
+    return DistributedDataParallel(model, find_unused_parameters=session.device.type == "cpu")
 
 
 def set_up(

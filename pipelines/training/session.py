@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from threading import Event
 from typing import Protocol
 
 import torch
+import torch.distributed as dist
 
 from pipelines.progress import Progress
 from storage.errors import RadmillError
@@ -28,7 +31,10 @@ class Session(Protocol):
         ...
 
     def should_stop(self, step: int) -> bool:
-        """True when the training must save and return after `step`; the same answer on every rank."""
+        """True when the training must save and return after `step`; the same answer on every rank.
+
+        Step 0 is the preparation, in which each rank asks for itself: whoever raises there ends them all.
+        """
         ...
 
 
@@ -51,13 +57,43 @@ class LocalSession:
         return self._stop.is_set()
 
 
-def until_stopped(session: Session, steps: int, progress: Progress) -> Progress:
-    """A listener for what precedes the first step: raises StoppedEarly once the session is to stop.
+class DistributedSession:
+    """One rank of several, whose process group somebody has made; nothing but that group is shared."""
 
-    Several ranks are asked at a step's edge alone: they need not prepare equally much.
-    """
-    if session.world_size > 1:
-        return progress
+    def __init__(
+        self,
+        rank: int,
+        world_size: int,
+        device: str,
+        report: Callable[[dict[str, float]], None],
+        stop_requested: Callable[[], bool],
+        report_every_s: float = 10.0,
+    ) -> None:
+        """report: takes metrics on every rank at once; stop_requested: this rank's own view, cheap to ask."""
+        self.rank, self.world_size, self.device = rank, world_size, torch.device(device)
+        self._report, self._stop_requested = report, stop_requested
+        self._every_s, self._reported = report_every_s, time.monotonic()
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """A barrier; the metrics go out when rank 0 has kept quiet for `report_every_s`."""
+        due = self.rank == 0 and time.monotonic() - self._reported >= self._every_s
+        if self._on_any_rank(due):
+            self._reported = time.monotonic()
+            self._report(metrics)
+
+    def should_stop(self, step: int) -> bool:
+        """True once any rank has been asked to stop; at step 0 this rank alone is asked."""
+        return self._on_any_rank(self._stop_requested()) if step else self._stop_requested()
+
+    def _on_any_rank(self, flag: bool) -> bool:
+        votes = torch.tensor(float(flag), device=self.device)
+        if self.world_size > 1:
+            dist.all_reduce(votes)
+        return bool(votes.item())
+
+
+def until_stopped(session: Session, steps: int, progress: Progress) -> Progress:
+    """A listener for what precedes the first step: raises StoppedEarly once the session is to stop."""
 
     def report(done: int, total: int, note: str) -> None:
         progress(done, total, note)

@@ -1,0 +1,156 @@
+"""A Ray to run on: the one whose address the environment names, else a small one on this machine, torn down after.
+
+The small one listens on the loopback address alone, asks for a token, has no dashboard, sends no statistics and
+keeps its files in a folder of its own. It dies with this process, however that ends; the folder of one that was
+killed is swept by the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from storage.errors import RadmillError
+
+_PREFIX = "radmill-"
+_LONGEST = 18  # characters of the folder for temporary files: a socket's path below it may have 107
+_OBJECTS_MB = 100  # of shared memory: nothing large travels through Ray
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay the user's
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a stop comes by our own file
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # importing torch on a busy machine takes long
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",  # a rank that waits for a dead one does not answer
+    "RAY_WARN_ON_RESOURCE_CONTENTION": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own files hold what a trial says
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@contextmanager
+def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
+    """Be connected to Ray: as a part of it, by RAY_ADDRESS, or to one of our own with so many CPUs and GPUs.
+
+    Raises:
+        RadmillError: Ray does not start, or nothing answers at RAY_ADDRESS.
+    """
+    with warnings.catch_warnings(), _environment(_QUIET):
+        # Ray's own defaults for its data library warn of themselves
+        warnings.filterwarnings("ignore", r"`use_\w+` is deprecated", DeprecationWarning)
+        import ray
+
+        if ray.is_initialized():  # in a trial, say
+            yield
+            return
+        address = os.environ.get("RAY_ADDRESS")
+        try:
+            with _own_ray(cpus, gpus) if address is None else _answering(address):
+                yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _answering(address: str) -> Iterator[None]:
+    _init(f"No Ray answers at RAY_ADDRESS={address}", address=address)
+    yield
+
+
+@contextmanager
+def _own_ray(cpus: int, gpus: int) -> Iterator[None]:
+    import ray
+
+    folder = _new_folder()
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token(), "GLOO_SOCKET_IFNAME": _loopback()}
+    try:
+        with _environment(ours):
+            _init(
+                "Ray did not start on this machine",
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus or None,  # by default those that are there
+                include_dashboard=False,
+                object_store_memory=_OBJECTS_MB * 2**20,
+                _temp_dir=str(folder),
+                _node_ip_address="127.0.0.1",
+            )
+            yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(otherwise: str, **options: Any) -> None:
+    """Connect; RadmillError that begins with `otherwise` where it fails."""
+    import ray
+    from ray._raylet import Config
+
+    Config.initialize("")  # Ray read the environment when it was imported, which may be long ago
+    with _handlers_kept():
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except Exception as error:  # of any stage of a start that has many
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RadmillError(f"{otherwise}: {why}") from error
+
+
+@cache
+def _token() -> str:
+    """Without it everyone on this machine could run code in our name; one per process, as Ray reads it once."""
+    return secrets.token_hex(32)
+
+
+def _new_folder() -> Path:
+    """A folder in which Ray's sockets may lie; those of our dead predecessors are removed."""
+    places = (tempfile.gettempdir(), "/tmp")
+    base = Path(next((place for place in places if len(place) <= _LONGEST), "/tmp"))
+    for old in base.glob(f"{_PREFIX}*-*"):
+        owner = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and old.stat().st_uid == os.getuid():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+
+
+def _loopback() -> str:
+    """Name of the interface on which the workers of one machine meet."""
+    return next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """The variables for a while; what the user has set stays as it is."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray replaces the handler of SIGTERM; whoever called us has one of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
