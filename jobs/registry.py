@@ -16,7 +16,7 @@ class Job:
     required, optional: top-level keys that the user may type; sections: rooms whose keys apply;
     section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
     config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for;
-    flags: short words, and the `key=value` that each stands for.
+    flags: short words, and the `key=value` that each stands for; clusters: what may stand right of cluster=.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Job:
     example: str = ""
     bare: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
+    clusters: tuple[str, ...] = ("local",)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -62,6 +63,7 @@ _ALL = (
         optional=("outcomes", "annotations", "segmenter", "population", "mapping"),
         sections=("ingest", *_LEARNING),
         example="radmill run study=hand raw=DIR outcomes=FILE annotations=DIR store=DIR out=DIR",
+        clusters=("local", "slurm", "allocation"),
     ),
     Job(
         name="phantoms",
@@ -261,6 +263,7 @@ _ALL = (
         page="jobs.doctor",
         optional=("store", "out"),
         example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
+        clusters=("local", "slurm", "allocation"),
     ),
     Job(
         name="status",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cluster.executor import whole_jobs
 from cluster.graph import resubmit
 from cluster.graph_file import read_graph
 from cluster.queue import job_states
@@ -38,9 +39,7 @@ def main(settings: Settings) -> int:
             missing = [index for index, one in step.tasks.items() if one.state not in (DONE, SKIPPED)]
             after = resubmit(submission.folder, step.name, missing, after=after, exclude=lost, most=None)
             tasks = f", {len(missing)} of {len(step.tasks)} tasks" if len(step.tasks) > 1 else ""
-            print(
-                f"{step.name} once more{tasks}: Slurm {', '.join(dict.fromkeys(one.partition('_')[0] for one in after))}"
-            )
+            print(f"{step.name} once more{tasks}: Slurm {', '.join(whole_jobs(after))}")
     if lost:
         print(f"Without {', '.join(lost)}, which failed before.")
     return 0

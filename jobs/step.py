@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from cluster import failures
 from jobs.steps import run_step
 from storage.errors import RadmillError
 
@@ -17,7 +18,10 @@ def main(words: Sequence[str]) -> int:
     out, submission, step, *index = words
     try:
         run_step(out, submission, step, int(index[0]) if index else 0)
-    except RadmillError as error:
+    except BaseException as error:
+        failures.record(error)  # for the job's supervisor, who decides whether another attempt may help
+        if not isinstance(error, RadmillError):
+            raise
         print(f"radmill: {error}", file=sys.stderr)
         return error.exit_code
     return 0

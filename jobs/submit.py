@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 from cluster.executor import whole_jobs
 from cluster.graph import Node, submit_graph
 from cluster.graph_file import read_graph
+from cluster.ray_cluster import RayJob
+from cluster.ray_spec import RaySpec
 from cluster.resources import Resources, task_resources, worker_resources
 from cluster.resumable import Resumable
+from cluster.script import check_submission, sbatch_text
 from jobs.config import Settings
 from jobs.folders import held
 from jobs.progress import console
@@ -28,6 +32,7 @@ def submit(settings: Settings, claim: Callable[[], None]) -> int:
     """
     settings = _absolute(settings)
     out, store = Path(str(settings.out)), Path(str(settings.store))
+    check_accepted(settings)
     begun = _interrupted(out, settings)
     with held("run", out, store, submission=begun.id if begun else ""):
         claim()
@@ -50,17 +55,63 @@ def run_nodes(submission: Submission, settings: Settings) -> list[Node]:
     """The graph of a run: each step after the one before it."""
     nodes: list[Node] = []
     for step in steps_of(settings):
+        resources = _resources(step, settings)
+        task = (submission.out, submission.id, step.name)
+        job = _ray_job(submission, step, settings, resources.nodes) if step.learns else Resumable(run_step)
         nodes.append(
             Node(
                 name=step.name,
-                function=Resumable(run_step),
-                arguments=(submission.out, submission.id, step.name),
+                function=job,
+                arguments=() if step.learns else task,
                 width=settings.cluster.array_width if step.array else 0,
-                resources=_resources(step, settings),
+                resources=resources,
                 after=(nodes[-1].name,) if nodes else (),
+                ray=step.learns,
             )
         )
     return nodes
+
+
+def planned(settings: Settings) -> list[tuple[Node, str]]:
+    """Every node with the sbatch script that it would be submitted by; writes nothing and needs no Slurm."""
+    settings = _absolute(settings)
+    submission = Submission.new(Path(str(settings.out)), Path(str(settings.store)))
+    return [
+        (node, sbatch_text(node, settings.cluster, submission.folder))
+        for node in run_nodes(submission, settings)
+    ]
+
+
+def check_accepted(settings: Settings) -> None:
+    """Ask Slurm, without submitting, whether it would take every node; ConfigError or ClusterError where not."""
+    asked = set()
+    for node, text in planned(settings):
+        if (node.resources, node.ray) not in asked:  # more than its resources Slurm does not judge
+            check_submission(text, settings.cluster, node.resources)
+        asked.add((node.resources, node.ray))
+
+
+def _ray_job(submission: Submission, step: Step, settings: Settings, nodes: int) -> RayJob:
+    """A training on a Ray cluster of its own; that it goes on shows in its checkpoints."""
+    checkpoints = f"../../{step.stage}/checkpoints/step-*"
+    spec = ray_spec(settings, submission.folder / step.name, nodes, checkpoints)
+    return RayJob(spec, [sys.executable, "-m", "jobs.step", submission.out, submission.id, step.name])
+
+
+def ray_spec(settings: Settings, folder: Path, nodes: int, progress: str) -> RaySpec:
+    """A Ray cluster as configured; folder: for its story, logs and token, seen from every node."""
+    cluster = settings.cluster
+    return RaySpec(
+        run_folder=str(folder),
+        nodes=nodes,
+        interface=cluster.interface or "",
+        scratch=cluster.scratch,
+        dashboard=cluster.dashboard,
+        progress=progress,
+        signal_delay_s=cluster.signal_delay_s,
+        max_timeouts=cluster.max_timeouts,
+        max_attempts=cluster.max_attempts,
+    )
 
 
 def _resources(step: Step, settings: Settings) -> Resources:
