@@ -95,14 +95,17 @@ def _settled(job: submitit.Job[Any], state: str) -> tuple[Any, str | None]:
 
     if isinstance(job, submitit.DebugJob):
         error = job.exception()
-        return (None, _last_line(str(error))) if error else (job.result(), None)
+        return (None, _reason(str(error))) if error else (job.result(), None)
     if not job.paths.result_pickle.exists():
         said = job.stderr() or "it left no error message"
-        return None, f"{state.lower() or 'ended without a result'}: {_last_line(said)}"
+        return None, f"{state.lower() or 'ended without a result'}: {_reason(said)}"
     kind, value = pickle_load(job.paths.result_pickle)
-    return (value, None) if kind == "success" else (None, _last_line(value))
+    return (value, None) if kind == "success" else (None, _reason(value))
 
 
-def _last_line(text: str) -> str:
+def _reason(text: str) -> str:
+    """The line that names the reason: the first of slurmstepd's, else the very last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return re.sub(r"^(slurmstepd|srun): (error: )?", "", lines[-1]) if lines else "it gave no reason"
+    stepd = [line for line in lines if re.match(r"slurmstepd\S*: error", line)]
+    reason = (stepd[:1] or lines[-1:] or ["it gave no reason"])[0]
+    return re.sub(r"^(slurmstepd\S*|srun): (error: )?", "", reason)

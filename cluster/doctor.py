@@ -18,10 +18,11 @@ from cluster.commands import ask, outside_job
 from cluster.config import ClusterConfig
 from cluster.findings import Finding, machine_findings, node_findings
 from cluster.graph import Node
+from cluster.partitions import check_fits, chosen, described, partitions, shortest_limit
 from cluster.probe import Answer, Request, examine
 from cluster.resources import worker_resources
 from cluster.script import check_submission, sbatch_text
-from storage.errors import RadmillError
+from storage.errors import ConfigError, RadmillError
 
 _PROGRAMS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 _SRUN_S = 180
@@ -77,48 +78,22 @@ def _accounting() -> Finding:
 
 
 def _partition(config: ClusterConfig) -> Finding:
-    lines = (ask(["sinfo", "-h", "-o", "%P|%l|%D|%c|%m|%G"]) or "").splitlines()
-    rows = [
-        dict(zip(("name", "limit", "nodes", "cpus", "mb", "gres"), line.split("|"), strict=True))
-        for line in lines
-    ]
-    own = [row for row in rows if row["name"].rstrip("*") == config.partition]
-    if config.partition is None:
-        own = [row for row in rows if row["name"].endswith("*")]
+    known = partitions()
+    own = chosen(known, config)
     if not own:
-        names = ", ".join(dict.fromkeys(row["name"].rstrip("*") for row in rows))
-        if config.partition is None:
-            return Finding(
-                name="partition", ok=False, found="no default", advice=f"set cluster.partition: {names}."
-            )
+        found = f"{config.partition} does not exist" if config.partition else "the cluster has no default"
+        names = ", ".join(dict.fromkeys(one.partition for one in known))
         return Finding(
-            name="partition",
-            ok=False,
-            found=f"{config.partition} does not exist",
-            advice=f"set cluster.partition to one of {names}.",
+            name="partition", ok=False, found=found, advice=f"set cluster.partition to one of {names}."
         )
-    kinds = "; ".join(
-        f"{row['nodes']} nodes of {row['cpus']} CPUs, {row['mb']} MB, GPUs {row['gres']}" for row in own
-    )
-    name, limit = own[0]["name"].rstrip("*"), own[0]["limit"]
-    if (most := _limit_min(limit)) is not None and config.timeout_min > most:
-        return Finding(
-            name="partition",
-            ok=False,
-            found=f"{name} allows {most} minutes, cluster.timeout_min is {config.timeout_min}",
-            advice=f"set cluster.timeout_min={most} or less, or such a job waits for ever.",
-        )
-    return Finding(name="partition", ok=True, found=f"{name}: {kinds}; at most {limit}")
-
-
-def _limit_min(limit: str) -> int | None:
-    """`2-12:00:00` or `30:00` in minutes; None for no limit."""
-    days, dash, clock = limit.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdigit() for part in parts) or (dash and not days.isdigit()):
-        return None
-    hours, minutes = (int(parts[0]), int(parts[1])) if len(parts) == 3 else (0, int(parts[0]))
-    return (int(days) * 24 if dash else 0) * 60 + hours * 60 + minutes
+    held = "; ".join(described(one) for one in own)
+    try:
+        check_fits(config, worker_resources(config))
+    except ConfigError as error:
+        return Finding(name="partition", ok=False, found=f"{own[0].partition}: {held}", advice=str(error))
+    limit = shortest_limit(own)
+    most = "no time limit" if limit is None else f"at most {limit} minutes"
+    return Finding(name="partition", ok=True, found=f"{own[0].partition}: {held}; {most}")
 
 
 def _submission(config: ClusterConfig, folder: Path) -> Finding:

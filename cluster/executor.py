@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.commands import outside_job
 from cluster.config import ClusterConfig
+from cluster.partitions import check_fits
 from cluster.refusals import refusal
 from cluster.resources import Resources
 from storage.errors import ConfigError
@@ -39,7 +40,7 @@ def make_executor(
         survive_nodes: the loss of a node does not end the job (Ray's jobs, which watch their own head).
 
     Raises:
-        ConfigError: no Slurm here, or a kind that submits nothing.
+        ConfigError: no Slurm here, a partition that could never run such a job, or a kind that submits nothing.
     """
     import submitit
 
@@ -53,6 +54,7 @@ def make_executor(
         raise ConfigError(
             f"cluster={config.kind} submits nothing; use cluster=slurm, or run the stage as it is."
         )
+    check_fits(config, resources)
     with refusals(config, resources):
         slurm = submitit.SlurmExecutor(folder, max_num_timeout=config.max_timeouts)
     slurm.update_parameters(

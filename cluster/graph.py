@@ -21,6 +21,7 @@ from cluster.graph_file import (
     record_try,
     write_graph,
 )
+from cluster.partitions import check_fits
 from cluster.queue import LIVE, job_states
 from cluster.resources import Resources
 from storage.errors import ClusterError
@@ -63,6 +64,9 @@ def submit_graph(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> 
         ConfigError: the scheduler refuses.
     """
     _check_order(nodes)
+    if config.kind == "slurm":
+        for node in nodes:
+            check_fits(config, node.resources)
     graph = _begun(nodes, config, folder)
     for node in nodes[len(graph.nodes) :]:
         after = [one for name in node.after for one in graph.nodes[name].ids]

@@ -9,6 +9,7 @@ from cluster.commands import ANSWER_S, max_array_size
 from cluster.config import ClusterConfig
 from cluster.executor import no_slurm, slurm_parameters
 from cluster.graph import Node, job_name
+from cluster.partitions import check_fits
 from cluster.refusals import refusal
 from cluster.resources import Resources
 from storage.errors import ClusterError
@@ -44,9 +45,12 @@ def sbatch_text(node: Node, config: ClusterConfig, folder: Path) -> str:
 def check_submission(text: str, config: ClusterConfig, resources: Resources) -> str:
     """Slurm's estimate for the script (`sbatch --test-only`), such as when and where it would start.
 
+    Where nodes are down Slurm says of any job that needs them that it can't be; the partition's description decides.
+
     Raises:
         ConfigError, ClusterError: there is no Slurm here, it does not answer, or it would refuse the job and why.
     """
+    check_fits(config, resources)
     try:
         told = subprocess.run(
             ["sbatch", "--test-only"],
@@ -60,6 +64,8 @@ def check_submission(text: str, config: ClusterConfig, resources: Resources) -> 
         raise no_slurm() from None
     except subprocess.TimeoutExpired:
         raise ClusterError(f"Slurm did not answer within {ANSWER_S} s; try again later.") from None
+    if "configuration is not available" in told.stderr:
+        return "Slurm would queue the job: nodes that it needs are down, drained or reserved now."
     if told.returncode != 0:
         raise refusal(told.stderr, config, resources)
     return told.stderr.strip().removeprefix("sbatch: ")
