@@ -91,6 +91,7 @@ def resubmit(
     indices: Sequence[int],
     *,
     asking: str | None = None,
+    after: Sequence[str] = (),
     exclude: Sequence[str] = (),
     most: int | None = MOST_TRIES_AGAIN,
 ) -> list[str]:
@@ -101,6 +102,7 @@ def resubmit(
 
     Args:
         folder: where submit_graph put graph.json.
+        after: Slurm ids that must have ended before.
         exclude: nodes not to use.
         most: how often a node may be asked again; None for no bound (a person asks).
 
@@ -109,7 +111,7 @@ def resubmit(
         ConfigError: the scheduler refuses.
     """
     graph = read_graph(folder)
-    ids = _once_more(graph, folder, name, indices, (), exclude, most)
+    ids = _once_more(graph, folder, name, indices, after, exclude, most)
     if asking is not None:
         step = graph.nodes[asking]
         again = _once_more(graph, folder, asking, range(max(step.width, 1)), list(ids.values()), (), most)

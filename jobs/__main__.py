@@ -91,6 +91,11 @@ def _run_job(words: list[str]) -> int:
 
 def check(job: Job, settings: Settings) -> None:
     """Whatever the job's page can refuse before it makes or computes anything; `plan` asks the same."""
+    if (kind := settings.cluster.kind) not in job.clusters:
+        raise ConfigError(
+            f"radmill {job.name} does not take cluster={kind}, only {', '.join(job.clusters)}; "
+            "radmill run takes every stage there."
+        )
     page = import_module(job.page)
     if hasattr(page, "check"):
         page.check(settings)

@@ -92,6 +92,7 @@ def _apply_site(config: DictConfig, typed: Collection[str]) -> None:
 
 def _qualified(job: Job, word: str) -> str:
     """`batch_size=4` of the job `pretrain` is `pretraining.batch_size=4`; an unknown key is refused here."""
+    word = job.flags.get(word, word)
     if job.bare and "=" not in word and word:
         word = f"{job.bare}={word}"
     key, equals, value = word.partition("=")

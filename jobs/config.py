@@ -21,7 +21,23 @@ from storage.care.config import (
     ShowConfig,
 )
 from storage.config import IngestConfig, SplitConfig
-from storage.errors import check_one_of
+from storage.errors import check_at_least, check_one_of
+
+
+@dataclass(kw_only=True, slots=True)
+class LogsConfig:
+    """Which log of a submitted run is shown."""
+
+    stage: str | None = None
+    """A stage, or one of its steps, as status names them; none shows what runs, else what failed."""
+    index: int | None = None
+    """Which task of an array, from 0."""
+    follow: bool = False
+    """Go on printing until the run ends; -f says the same."""
+
+    def __post_init__(self) -> None:
+        if self.index is not None:
+            check_at_least("logs.index", self.index, 0)
 
 
 @dataclass(kw_only=True)
@@ -55,6 +71,7 @@ class Settings:
     rebuild: RebuildConfig = field(default_factory=RebuildConfig)
     gc: GcConfig = field(default_factory=GcConfig)
     erase: EraseConfig = field(default_factory=EraseConfig)
+    logs: LogsConfig = field(default_factory=LogsConfig)
 
     def __post_init__(self) -> None:
         check_one_of("population", self.population, ("adult", "child"))

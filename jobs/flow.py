@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,18 +27,40 @@ if TYPE_CHECKING:
 
 # A stage's work: gets its folder and a listener, returns the one line that sums it up.
 Action = Callable[[Path, Progress], str]
+# Whoever is to hear how far a stage, by its name, has come.
+Watch = Callable[[str], AbstractContextManager[Progress]]
 
 _OPERATIONAL = ("loader_workers", "checkpoint_every_steps", "timeout_s", "memory_gb")
 _VERSIONS = ("radmill", "numpy", "torch", "timm", "POT", "scikit-learn", "zarr", "pydicom")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A stage that has been asked its question; its last step may be another process than its first."""
+
+    folder: StageFolder
+    skipped: bool
+    """The answer is there already."""
+    goes_on: bool = False
+    """An earlier attempt at the same question has left something."""
+    started: str = ""
+    """When, in ISO 8601 and UTC."""
+
+    @property
+    def name(self) -> str:
+        """The stage's."""
+        return self.folder.path.name
+
+
 class Flow:
     """Runs stages below one `out`."""
 
-    def __init__(self, out: Path, settings: Settings) -> None:
+    def __init__(self, out: Path, settings: Settings, watch: Watch = shown) -> None:
         self.out = out
         self.settings = settings
+        self.watch = watch
         self.total_s = 0.0
+        self.skipped: set[str] = set()
 
     def stage(
         self,
@@ -48,7 +71,28 @@ class Flow:
         action: Action,
         intact: Callable[[], bool] = lambda: True,
     ) -> StageFolder:
-        """Run one stage, or say why not.
+        """Run one stage, or say why not; arguments as of `begin`."""
+        begun = self.begin(name, sections=sections, inputs=inputs, intact=intact)
+        if begun.skipped:
+            return begun.folder
+        try:
+            with Measured() as measured, self.watch(name) as progress:
+                summary = action(begun.folder.path, progress)
+        except (ConfigError, InputError):
+            begun.folder.withdraw(begun.goes_on)  # a mistyped value must not cost what was finished before
+            raise
+        self.finish(begun, summary, measured.seconds, measured.peak_mb)
+        return begun.folder
+
+    def begin(
+        self,
+        name: str,
+        *,
+        sections: tuple[str, ...],
+        inputs: Mapping[str, str],
+        intact: Callable[[], bool] = lambda: True,
+    ) -> Begun:
+        """Ask a stage its question, unless it has answered the same one before.
 
         Args:
             sections: rooms whose configuration decides the outcome, with the study always among them.
@@ -64,7 +108,8 @@ class Flow:
         folder.recall()
         if not self.settings.fresh and folder.finished() and intact():
             _say(f"{name:16} skipped, nothing changed: {folder.summary()}")
-            return folder
+            self.skipped.add(name)
+            return Begun(folder=folder, skipped=True)
         if changes := folder.changes():
             _say(
                 f"{name:16} runs again, changed: {'; '.join(changes[:4])}{' ...' if len(changes) > 4 else ''}"
@@ -72,16 +117,13 @@ class Flow:
         goes_on = folder.begin(self.settings.fresh)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         write_text(folder.path / "resolved.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-        try:
-            with Measured() as measured, shown(name) as progress:
-                summary = action(folder.path, progress)
-        except (ConfigError, InputError):
-            folder.withdraw(goes_on)  # a mistyped value must not cost what was finished before
-            raise
-        self.total_s += measured.seconds
-        folder.finish(summary, _provenance(name, started, measured, config))
-        _say(f"{name:16} {measured.seconds:6.1f} s  {measured.peak_mb / 1024:4.1f} GB  {summary}")
-        return folder
+        return Begun(folder=folder, skipped=False, goes_on=goes_on, started=started)
+
+    def finish(self, begun: Begun, summary: str, seconds: float, peak_mb: float) -> None:
+        """Write down that the stage is done, and how. seconds: of all its steps; peak_mb: of the largest."""
+        self.total_s += seconds
+        begun.folder.finish(summary, _provenance(begun, seconds, peak_mb))
+        _say(f"{begun.name:16} {seconds:6.1f} s  {peak_mb / 1024:4.1f} GB  {summary}")
 
 
 def _deciding(section: DataclassInstance) -> dict[str, object]:
@@ -93,13 +135,13 @@ def _say(line: str) -> None:
     console.print(line, markup=False)
 
 
-def _provenance(name: str, started: str, measured: Measured, config: object) -> dict[str, object]:
+def _provenance(begun: Begun, seconds: float, peak_mb: float) -> dict[str, object]:
     return {
-        "stage": name,
-        "started": started,
-        "seconds": round(measured.seconds, 2),
-        "peak_memory_mb": round(measured.peak_mb),
+        "stage": begun.name,
+        "started": begun.started,
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(peak_mb),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _VERSIONS},
-        "config": config,
+        "config": begun.folder.asked["config"],
     }

@@ -13,6 +13,7 @@ from jobs.compose import settings_yaml
 from jobs.config import Settings
 from jobs.listing import files_below
 from jobs.registry import JOBS
+from jobs.submission import check_free
 from storage.atomic import write_text
 from storage.errors import ConfigError, InputError, LockedError
 from storage.lock import FolderLock
@@ -26,11 +27,13 @@ _HELD = {"raw": "films", "outcomes": "a table", "mapping": "a table", "annotatio
 
 
 @contextmanager
-def held(job: str, *folders: Path) -> Iterator[None]:
+def held(job: str, *folders: Path, submission: str = "") -> Iterator[None]:
     """Make and lock the folders while the job writes to them.
 
+    submission: the id of one whose jobs may live, as they are the caller's own.
+
     Raises:
-        LockedError: another run holds one of them.
+        LockedError: another run holds one of them, or jobs that were submitted do.
         InputError: one of them is a file.
     """
     resolved = list(dict.fromkeys(path.resolve() for path in folders))
@@ -40,7 +43,9 @@ def held(job: str, *folders: Path) -> Iterator[None]:
     with ExitStack() as stack:
         for folder in resolved:
             stack.enter_context(_made(folder))
+            check_free(folder, submission)
             stack.enter_context(FolderLock(folder, f"radmill {job}"))
+            check_free(folder, submission)  # it may have been submitted in between
         yield
 
 

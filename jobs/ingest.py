@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.local import num_processes
 from jobs.config import Settings
-from jobs.flow import Flow
+from jobs.flow import Begun, Flow
 from jobs.folders import existing, existing_inputs, held
 from jobs.listing import listing
 from jobs.progress import console, shown
@@ -18,6 +19,7 @@ from storage.atomic import write_json
 from storage.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.ingest.task import IngestTask
     from storage.manifest import Store
 
 QUARANTINED = 3
@@ -49,8 +51,36 @@ def main(settings: Settings) -> int:
 
 def ingest(flow: Flow, store: Path) -> StageFolder:
     """The stage inside `run` and `demo`."""
+
+    def action(folder: Path, progress: Progress) -> str:
+        summary = _ingest(flow.settings, store, progress, out=flow.out)
+        record_made(folder, store)
+        return summary
+
+    return flow.stage(
+        "ingest",
+        sections=("ingest",),
+        inputs=_inputs(flow, store),
+        action=action,
+        intact=_intact(flow, store),
+    )
+
+
+def begin(flow: Flow, store: Path) -> Begun:
+    """The stage's question alone, for steps in other processes (jobs/ingest_steps.py)."""
+    return flow.begin(
+        "ingest", sections=("ingest",), inputs=_inputs(flow, store), intact=_intact(flow, store)
+    )
+
+
+def record_made(folder: Path, store: Path) -> None:
+    """Write down which store the stage has made."""
     from storage.manifest import Store
 
+    write_json(folder / "store.json", _made(Store.open(store)))
+
+
+def _inputs(flow: Flow, store: Path) -> dict[str, str]:
     settings = flow.settings
     raw = existing(str(settings.raw), "raw")
     named = {
@@ -60,42 +90,51 @@ def ingest(flow: Flow, store: Path) -> StageFolder:
     }
     if settings.ingest.overrides:
         named["ingest.overrides"] = existing(settings.ingest.overrides, "ingest.overrides")
+    skip = (store, flow.out, *named.values())
+    return {"raw": listing(raw, skip), **{key: listing(path) for key, path in named.items()}}
 
-    def action(folder: Path, progress: Progress) -> str:
-        summary = _ingest(settings, store, progress, out=flow.out)
-        write_json(folder / "store.json", _made(Store.open(store)))
-        return summary
+
+def _intact(flow: Flow, store: Path) -> Callable[[], bool]:
+    """Whether the store still holds what this stage put there, and nobody else's ingest."""
+    from storage.manifest import Store
 
     def intact() -> bool:
-        """The store still holds what this stage put there, and nobody else's ingest."""
         made = json.loads((flow.out / "ingest" / "store.json").read_text())
         return (store / "CURRENT").is_file() and bool(_made(Store.open(store)) == made)
 
-    skip = (store, flow.out, *named.values())
-    inputs = {"raw": listing(raw, skip), **{key: listing(path) for key, path in named.items()}}
-    return flow.stage("ingest", sections=("ingest",), inputs=inputs, action=action, intact=intact)
+    return intact
 
 
 def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | None = None) -> str:
-    from pipelines.ingest.run import ingest as run_ingest
+    from pipelines.ingest.run import run_task
     from storage.identity import key_path
 
     key = key_path(store, settings.ingest.key_file)
     had_key = key.exists()
-    summary = run_ingest(
-        Path(str(settings.raw)),
-        store,
-        settings.ingest,
-        settings.study,
+    summary = run_task(ingest_task(settings, store, out), num_processes(settings.cluster), progress)
+    return f"{summary}{made_key(key, had_key)}"
+
+
+def ingest_task(settings: Settings, store: Path, out: Path | None) -> IngestTask:
+    """What the pipeline is asked to do. out: a folder of results, which is no input though it may lie below raw=."""
+    from pipelines.ingest.task import IngestTask
+
+    return IngestTask(
+        raw=Path(str(settings.raw)),
+        store_root=store,
+        config=settings.ingest,
+        study=settings.study,
         outcomes=Path(settings.outcomes) if settings.outcomes else None,
         annotations=Path(settings.annotations) if settings.annotations else None,
         mapping=Path(settings.mapping) if settings.mapping else None,
-        processes=num_processes(settings.cluster),
         skip=(out,) if out else (),
-        progress=progress,
     )
-    made_key = not had_key and key.exists()
-    return f"{summary}; made the secret {key}: keep it, and keep it private" if made_key else str(summary)
+
+
+def made_key(key: Path, had_key: bool) -> str:
+    """What to add to the summary where this ingest has made the secret."""
+    made = not had_key and key.exists()
+    return f"; made the secret {key}: keep it, and keep it private" if made else ""
 
 
 def _made(store: Store) -> dict[str, str]:

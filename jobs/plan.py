@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -47,7 +48,23 @@ def plan(words: Sequence[str]) -> int:
     check(JOBS[name], settings)
     print(f"radmill {name} would do the following; nothing is written.")
     print("\n".join(f"  {line}" for line in _lines(JOBS[name], settings)))
+    if settings.cluster.kind == "slurm":
+        _print_scripts(settings)
     return 0
+
+
+def _print_scripts(settings: Settings) -> None:
+    """What would be submitted, and that Slurm would take it, where there is Slurm."""
+    from jobs.submit import check_accepted, planned
+
+    for node, text in planned(settings):
+        tasks = f", {node.width} tasks" if node.width else ""
+        print(f"\n  {node.name}{tasks}:\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()))
+    if shutil.which("sbatch") is None:
+        print("\n  Slurm is not on this machine, so whether it would take them was not asked.")
+        return
+    check_accepted(settings)
+    print("\n  sbatch --test-only takes all of them.")
 
 
 def _lines(job: Job, settings: Settings) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 COMMON = ("study", "cluster", "fresh")
 PATHS = ("raw", "outcomes", "mapping", "annotations", "store", "out", "model", "segmenter")
@@ -14,7 +15,8 @@ class Job:
 
     required, optional: top-level keys that the user may type; sections: rooms whose keys apply;
     section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
-    config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for.
+    config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for;
+    flags: short words, and the `key=value` that each stands for; clusters: what may stand right of cluster=.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Job:
     config: str = "base"
     example: str = ""
     bare: str | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
+    clusters: tuple[str, ...] = ("local",)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -59,6 +63,7 @@ _ALL = (
         optional=("outcomes", "annotations", "segmenter", "population", "mapping"),
         sections=("ingest", *_LEARNING),
         example="radmill run study=hand raw=DIR outcomes=FILE annotations=DIR store=DIR out=DIR",
+        clusters=("local", "slurm", "allocation"),
     ),
     Job(
         name="phantoms",
@@ -267,6 +272,45 @@ _ALL = (
         page="jobs.doctor",
         optional=("store", "out"),
         example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
+        clusters=("local", "slurm", "allocation"),
+    ),
+    Job(
+        name="status",
+        summary="how far a submitted run is, where it waits and why",
+        page="jobs.status",
+        required=("out",),
+        example="radmill status out=DIR",
+    ),
+    Job(
+        name="logs",
+        summary="what a submitted run prints; -f follows it",
+        page="jobs.logs",
+        required=("out",),
+        sections=("logs",),
+        section="logs",
+        example="radmill logs out=DIR stage=segment index=3 -f",
+        flags={"-f": "follow=true"},
+    ),
+    Job(
+        name="cancel",
+        summary="end every job of a submitted run; what is finished stays",
+        page="jobs.cancel",
+        required=("out",),
+        example="radmill cancel out=DIR",
+    ),
+    Job(
+        name="retry",
+        summary="ask once more for what a submitted run lacks",
+        page="jobs.retry",
+        required=("out",),
+        example="radmill retry out=DIR",
+    ),
+    Job(
+        name="dashboard",
+        summary="how to reach Ray's dashboard of a run that trains now",
+        page="jobs.dashboard",
+        required=("out",),
+        example="radmill dashboard out=DIR",
     ),
 )
 

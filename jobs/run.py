@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from jobs.config import Settings
@@ -21,13 +22,34 @@ def check(settings: Settings) -> None:
 
 
 def main(settings: Settings) -> int:
-    """`radmill run study=hand raw=DIR store=DIR out=DIR [outcomes=FILE] [annotations=DIR | segmenter=DIR]`."""
+    """`radmill run study=hand raw=DIR store=DIR out=DIR [outcomes=FILE] [annotations=DIR | segmenter=DIR]`.
+
+    cluster=slurm submits it and returns 0.
+    """
+    if settings.cluster.kind == "slurm":
+        from jobs.submit import submit
+
+        return submit(settings, partial(_take, Path(str(settings.out)), settings))
+    if settings.cluster.kind == "allocation":
+        from jobs.allocation import run_allocated
+
+        return run_allocated(settings) or left_out_code(Path(str(settings.store)))
+    run_here(settings)
+    return left_out_code(Path(str(settings.store)))
+
+
+def run_here(settings: Settings) -> None:
+    """Every stage in this process, in order."""
     store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("run", out, store):
-        claim(out, _identity(settings), settings.fresh)
-        record_settings("run", out, settings)
+        _take(out, settings)
         run_stages(Flow(out, settings), store)
-    return left_out_code(store)
+
+
+def _take(out: Path, settings: Settings) -> None:
+    """Make `out` this run's; its lock is held."""
+    claim(out, _identity(settings), settings.fresh)
+    record_settings("run", out, settings)
 
 
 def _identity(settings: Settings) -> dict[str, str]:

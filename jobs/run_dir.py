@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.atomic import write_json
+from storage.errors import StorageError
 
 FORMAT = 1
 _BEGUN = "asked.json"
@@ -22,6 +23,14 @@ class StageFolder:
 
     path: Path
     asked: Mapping[str, object]
+
+    @classmethod
+    def begun(cls, path: Path) -> StageFolder:
+        """A stage that another process has begun; StorageError where none has."""
+        asked = _load(path / _BEGUN)
+        if asked is None:
+            raise StorageError(f"{path} is missing or was never begun; run the stage again.")
+        return cls(path, asked)
 
     @property
     def _begun(self) -> Path:

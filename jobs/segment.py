@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.config import Settings
-from jobs.flow import Flow
+from jobs.flow import Begun, Flow
 from jobs.folders import (
     check_model,
     check_stage_model,
@@ -19,6 +21,9 @@ from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 from pipelines.segmentation.described import check_regions
 from storage.atomic import write_json
+
+if TYPE_CHECKING:
+    from storage.manifest import Store
 
 
 def check(settings: Settings) -> None:
@@ -50,20 +55,38 @@ def segment(flow: Flow, store_root: Path, model: Path) -> StageFolder:
     """STORE/segmentations/<model_id>/; OUT/segment/segmentation.json says which."""
     from storage.manifest import Store
 
-    settings, store = flow.settings, Store.open(store_root)
+    store = Store.open(store_root)
 
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.segmentation.segment import segment_store
-        from pipelines.segmentation.stored import open_segmentation
 
-        path = segment_store(store, model, settings.study, settings.segmentation, progress)
-        record = {"model_id": path.name, "model": str(model.resolve())}
-        write_json(folder / "segmentation.json", record)
-        regions = open_segmentation(store_root, path.name).regions
-        return f"{regions['key'].nunique():,} films, {regions['found'].sum():,} of {len(regions):,} regions found"
+        path = segment_store(store, model, flow.settings.study, flow.settings.segmentation, progress)
+        return record_segmentation(folder, path, model)
 
-    def intact() -> bool:
-        return (store_root / "segmentations" / segmentation_id(flow.out) / "index.parquet").is_file()
-
-    inputs = {"store": store.fingerprint(), "model": model_fingerprint(model)}
+    inputs, intact = _inputs(store, model), _intact(flow, store_root)
     return flow.stage("segment", sections=("segmentation",), inputs=inputs, action=action, intact=intact)
+
+
+def begin(flow: Flow, store_root: Path, model: Path) -> Begun:
+    """The stage's question alone, for steps in other processes (jobs/segment_steps.py)."""
+    from storage.manifest import Store
+
+    inputs, intact = _inputs(Store.open(store_root), model), _intact(flow, store_root)
+    return flow.begin("segment", sections=("segmentation",), inputs=inputs, intact=intact)
+
+
+def record_segmentation(folder: Path, segmentation: Path, model: Path) -> str:
+    """Write down which segmentation the stage has made; returns the line that sums it up."""
+    from pipelines.segmentation.stored import open_segmentation
+
+    write_json(folder / "segmentation.json", {"model_id": segmentation.name, "model": str(model.resolve())})
+    regions = open_segmentation(segmentation.parents[1], segmentation.name).regions
+    return f"{regions['key'].nunique():,} films, {regions['found'].sum():,} of {len(regions):,} regions found"
+
+
+def _inputs(store: Store, model: Path) -> dict[str, str]:
+    return {"store": store.fingerprint(), "model": model_fingerprint(model)}
+
+
+def _intact(flow: Flow, store_root: Path) -> Callable[[], bool]:
+    return lambda: (store_root / "segmentations" / segmentation_id(flow.out) / "index.parquet").is_file()

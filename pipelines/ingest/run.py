@@ -7,7 +7,7 @@
 4. commit: every file and frame is in the manifest or the exclusions, counted against the plan; one rename
    makes it live.
 
-`ingest` is these four in order on one machine, after `task.begin()`; an array of any fixed width runs the same
+`run_task` is these four in order on one machine, after `task.begin()`; an array of any fixed width runs the same
 functions. The caller holds the lock of the store.
 """
 
@@ -70,6 +70,11 @@ def ingest(
         data_kind=data_kind,
         skip=tuple(skip),
     )
+    return run_task(task, processes, progress)
+
+
+def run_task(task: IngestTask, processes: int = 1, progress: Progress = silent) -> IngestSummary:
+    """All steps in order on this machine; as `ingest`."""
     check_inputs(task)
     task.begin()
     try:

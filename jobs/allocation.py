@@ -1,0 +1,58 @@
+"""`run ... cluster=allocation`: every stage inside the user's own sbatch or salloc, on a Ray over its nodes.
+
+Nothing is submitted. The stages run in a driver beside Ray's head, `python -m jobs.allocation SETTINGS`, which is
+stopped at a step's edge and started again, or the job requeued, as a submitted training is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.resources import worker_resources
+from jobs.compose import settings_from, whole_yaml
+from jobs.config import Settings
+from jobs.submission import FOLDER
+from storage.atomic import write_text
+
+
+def run_allocated(settings: Settings) -> int:
+    """Run all of it and return the driver's exit code.
+
+    Raises ConfigError outside of an allocation, or where it is too small.
+    """
+    from cluster.ray_cluster import run_in_allocation
+    from jobs.submit import ray_spec
+
+    folder = Path(str(settings.out)).absolute() / FOLDER
+    # by the job, for a second run in this `out`, which its lock refuses, must not change what the first one reads
+    written = folder / f"settings-{os.environ.get('SLURM_JOB_ID', 'none')}.yaml"
+    spec = ray_spec(settings, folder, worker_resources(settings.cluster).nodes, "../*/checkpoints/step-*")
+    write_text(written, whole_yaml(settings))
+    return run_in_allocation(spec, [sys.executable, "-m", "jobs.allocation", str(written)])
+
+
+def main(path: str) -> int:
+    """The driver."""
+    from cluster import failures
+    from jobs.run import run_here
+    from storage.errors import RadmillError
+
+    settings = settings_from(Path(path))
+    if int(os.environ.get("SLURM_RESTART_COUNT", "0")):
+        settings = replace(settings, fresh=False)  # a job that was requeued goes on
+    try:
+        run_here(settings)
+    except BaseException as error:
+        failures.record(error)  # for the supervisor, who decides whether another attempt may help
+        if not isinstance(error, RadmillError):
+            raise
+        print(f"radmill: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,26 @@
+"""End a submitted run: every job of it that waits or runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.commands import ask
+from cluster.executor import no_slurm, whole_jobs
+from jobs.config import Settings
+from jobs.submission import Submission, live_jobs
+
+
+def main(settings: Settings) -> int:
+    """`radmill cancel out=DIR`: what is finished stays, and the same `radmill run` goes on from there."""
+    out = Path(str(settings.out))
+    submission = Submission.of(out)
+    live = live_jobs(out)
+    if live and ask(["scancel", *whole_jobs(live)]) is None:
+        raise no_slurm()
+    submission.release()
+    print(
+        f"Ended {len(live)} jobs; what is finished stays, and the same radmill run goes on from there."
+        if live
+        else f"No job of out={out} waits or runs; there was nothing to end."
+    )
+    return 0

@@ -1,0 +1,151 @@
+"""`run ... cluster=slurm`: the whole way as jobs that wait for one another; then the shell may go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.executor import whole_jobs
+from cluster.graph import Node, submit_graph
+from cluster.graph_file import read_graph
+from cluster.ray_cluster import RayJob
+from cluster.ray_spec import RaySpec
+from cluster.resources import Resources, task_resources, worker_resources
+from cluster.resumable import Resumable
+from cluster.script import check_submission, sbatch_text
+from jobs.config import Settings
+from jobs.folders import held
+from jobs.progress import console
+from jobs.registry import PATHS
+from jobs.steps import Step, run_step, steps_of
+from jobs.submission import FOLDER, Submission
+from storage.errors import InputError
+
+
+def submit(settings: Settings, claim: Callable[[], None]) -> int:
+    """Submit every step and print what was submitted; returns at once.
+
+    claim: makes `out` this run's, once its lock is held. A submitter that was killed half-way goes on, if the same is
+    asked; jobs that live otherwise refuse another submission (LockedError).
+    """
+    settings = _absolute(settings)
+    out, store = Path(str(settings.out)), Path(str(settings.store))
+    check_accepted(settings)
+    begun = _interrupted(out, settings)
+    with held("run", out, store, submission=begun.id if begun else ""):
+        claim()
+        submission = begun or Submission.new(out, store)
+        if not begun:
+            submission.write(settings)
+        nodes = run_nodes(submission, settings)
+        ids = submit_graph(nodes, settings.cluster, submission.folder)
+    for node in nodes:
+        console.print(f"{node.name:16} {_described(node, ids[node.name])}", markup=False)
+    console.print(
+        f"Submitted; this shell may go. radmill status out={out} tells how far it is, radmill logs out={out} what "
+        f"it says, radmill cancel out={out} ends it.",
+        markup=False,
+    )
+    return 0
+
+
+def run_nodes(submission: Submission, settings: Settings) -> list[Node]:
+    """The graph of a run: each step after the one before it."""
+    nodes: list[Node] = []
+    for step in steps_of(settings):
+        resources = _resources(step, settings)
+        task = (submission.out, submission.id, step.name)
+        job = _ray_job(submission, step, settings, resources.nodes) if step.learns else Resumable(run_step)
+        nodes.append(
+            Node(
+                name=step.name,
+                function=job,
+                arguments=() if step.learns else task,
+                width=settings.cluster.array_width if step.array else 0,
+                resources=resources,
+                after=(nodes[-1].name,) if nodes else (),
+                ray=step.learns,
+            )
+        )
+    return nodes
+
+
+def planned(settings: Settings) -> list[tuple[Node, str]]:
+    """Every node with the sbatch script that it would be submitted by; writes nothing and needs no Slurm."""
+    settings = _absolute(settings)
+    submission = Submission.new(Path(str(settings.out)), Path(str(settings.store)))
+    return [
+        (node, sbatch_text(node, settings.cluster, submission.folder))
+        for node in run_nodes(submission, settings)
+    ]
+
+
+def check_accepted(settings: Settings) -> None:
+    """Ask Slurm, without submitting, whether it would take every node; ConfigError or ClusterError where not."""
+    asked = set()
+    for node, text in planned(settings):
+        if (node.resources, node.ray) not in asked:  # more than its resources Slurm does not judge
+            check_submission(text, settings.cluster, node.resources)
+        asked.add((node.resources, node.ray))
+
+
+def _ray_job(submission: Submission, step: Step, settings: Settings, nodes: int) -> RayJob:
+    """A training on a Ray cluster of its own; that it goes on shows in its checkpoints."""
+    checkpoints = f"../../{step.stage}/checkpoints/step-*"
+    spec = ray_spec(settings, submission.folder / step.name, nodes, checkpoints)
+    return RayJob(spec, [sys.executable, "-m", "jobs.step", submission.out, submission.id, step.name])
+
+
+def ray_spec(settings: Settings, folder: Path, nodes: int, progress: str) -> RaySpec:
+    """A Ray cluster as configured; folder: for its story, logs and token, seen from every node."""
+    cluster = settings.cluster
+    return RaySpec(
+        run_folder=str(folder),
+        nodes=nodes,
+        interface=cluster.interface or "",
+        scratch=cluster.scratch,
+        dashboard=cluster.dashboard,
+        progress=progress,
+        signal_delay_s=cluster.signal_delay_s,
+        max_timeouts=cluster.max_timeouts,
+        max_attempts=cluster.max_attempts,
+    )
+
+
+def _resources(step: Step, settings: Settings) -> Resources:
+    if step.learns:
+        return worker_resources(settings.cluster)
+    return task_resources(settings.cluster, gpus=step.infers)
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The same with absolute paths: a step runs wherever Slurm puts it."""
+    settings = replace(settings)
+    for key in PATHS:
+        if (path := getattr(settings, key)) is not None:
+            setattr(settings, key, str(Path(path).absolute()))
+    return settings
+
+
+def _interrupted(out: Path, settings: Settings) -> Submission | None:
+    """The submission that did not get to its end, if the same is submitted again."""
+    try:
+        if read_graph(out / FOLDER).whole:
+            return None
+        submission = Submission.of(out)
+    except InputError:
+        return None
+    return submission if submission.settings() == settings else None
+
+
+def _described(node: Node, ids: list[str]) -> str:
+    """Tasks, Slurm ids and resources in words."""
+    asked = node.resources
+    tasks = f"{node.width} tasks" if node.width else "1 task"
+    gpus = f", {asked.gpus_per_node} GPUs" if asked.gpus_per_node else ""
+    return (
+        f"{tasks:9} Slurm {', '.join(whole_jobs(ids))}: {asked.nodes} node{'s' if asked.nodes > 1 else ''} of "
+        f"{asked.cpus_per_task} CPUs{gpus}, {asked.memory_gb:g} GB, {asked.timeout_min} min"
+    )
