@@ -44,6 +44,7 @@ class Source:
     device: str
     data_kind: str
     override: Override = field(default_factory=Override)
+    crc32c: int | None = None  # of the file, to tell that it is still the same
     shared_uid: str = ""  # its SOP instance UID where other files carry it too; never enters the store
 
 
@@ -150,7 +151,8 @@ def _inspected(fields: dict[str, Any], data_kind: str | None) -> Inspected:
     identity = header["identity"]
     identity = Identity(**identity | {name: tuple(identity[name]) for name in ("taken", "made_from")})
     kind = data_kind or header["data_kind"]
-    return Inspected(fields["sha256"], Header(**header | {"identity": identity, "data_kind": kind}))
+    header = Header(**header | {"identity": identity, "data_kind": kind})
+    return Inspected(fields["sha256"], header, fields["crc32c"])
 
 
 def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str) -> Scan:
@@ -249,6 +251,7 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
         day=_day(result.header),
         device=device(identity.manufacturer, identity.model, secret),
         data_kind=result.header.data_kind,
+        crc32c=result.crc32c,
     )
 
 
