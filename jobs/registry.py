@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.choices import GROUPS
+
 COMMON = ("study", "cluster", "fresh")
 PATHS = ("raw", "outcomes", "mapping", "annotations", "store", "out", "model", "segmenter")
 
@@ -15,6 +17,7 @@ class Job:
     required, optional: top-level keys that the user may type; sections: rooms whose keys apply;
     section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
     config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for.
+    common: those of COMMON that have an effect.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Job:
     config: str = "base"
     example: str = ""
     bare: str | None = None
+    common: tuple[str, ...] = COMMON
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -36,7 +40,12 @@ class Job:
     @property
     def single_keys(self) -> tuple[str, ...]:
         """The keys without a dot."""
-        return (*self.required, *self.optional, *COMMON)
+        return (*self.required, *self.optional, *self.common)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The rooms of COMMON whose keys have an effect."""
+        return tuple(group for group in GROUPS if group in self.common)
 
 
 _LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")
@@ -96,6 +105,7 @@ _ALL = (
         optional=("mapping",),
         sections=("ingest",),
         section="ingest",
+        common=("study", "cluster"),
         example="radmill outcomes match raw=DIR outcomes=FILE",
     ),
     Job(
@@ -171,6 +181,7 @@ _ALL = (
         sections=("show",),
         section="show",
         bare="key",
+        common=(),
         example="radmill store show KEY store=DIR out=film.png",
     ),
     Job(
@@ -180,6 +191,7 @@ _ALL = (
         required=("store", "out"),
         sections=("sheet",),
         section="sheet",
+        common=(),
         example="radmill store sheet store=DIR out=sheet.png which=flagged masks=true",
     ),
     Job(
@@ -188,6 +200,7 @@ _ALL = (
         page="jobs.store_stats",
         required=("store",),
         optional=("out",),
+        common=(),
         example="radmill store stats store=DIR out=stats.html",
     ),
     Job(
@@ -197,6 +210,7 @@ _ALL = (
         required=("store",),
         sections=("ls",),
         section="ls",
+        common=(),
         example="radmill store ls store=DIR laterality=L",
     ),
     Job(
@@ -206,6 +220,7 @@ _ALL = (
         required=("store", "raw"),
         sections=("find",),
         section="find",
+        common=(),
         example="radmill store find token=abc123 raw=DIR store=DIR",
     ),
     Job(
@@ -213,6 +228,7 @@ _ALL = (
         summary="every byte of a store against its checksums",
         page="jobs.store_verify",
         required=("store",),
+        common=("cluster",),
         example="radmill store verify store=DIR",
     ),
     Job(
@@ -223,6 +239,7 @@ _ALL = (
         optional=("raw", "annotations"),
         sections=("ingest",),
         section="ingest",
+        common=("study", "cluster"),
         example="radmill store repair store=DIR raw=DIR annotations=DIR",
     ),
     Job(
@@ -232,6 +249,7 @@ _ALL = (
         required=("store",),
         sections=("rebuild",),
         section="rebuild",
+        common=(),
         example="radmill store rebuild store=DIR what=crops",
     ),
     Job(
@@ -241,6 +259,7 @@ _ALL = (
         required=("store",),
         sections=("gc",),
         section="gc",
+        common=(),
         example="radmill store gc store=DIR keep=1 dry=true",
     ),
     Job(
@@ -250,11 +269,18 @@ _ALL = (
         required=("store",),
         sections=("erase",),
         section="erase",
+        common=(),
         example="radmill store erase subject=PSEUDONYM store=DIR",
     ),
 )
 
 JOBS: dict[str, Job] = {job.name: job for job in _ALL}
+
+
+def is_group(word: str) -> bool:
+    """Whether a word is the first of jobs of two, and no job itself: store, outcomes."""
+    return word not in JOBS and any(name.startswith(f"{word} ") for name in JOBS)
+
 
 # Jobs without a configuration of their own: `plan` takes another job's words, `info` takes none.
 PLAIN = {

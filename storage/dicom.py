@@ -107,7 +107,7 @@ def _jpegs(dataset: pydicom.Dataset, frames: int) -> list[bytes | None]:
 
 
 def _narrow(values_HW: NDArray[np.integer], bits: int) -> Pixels:
-    return values_HW.astype(np.uint8 if bits <= 8 else np.uint16, copy=False)
+    return values_HW.astype(np.uint8, copy=False) if bits <= 8 else values_HW.astype(np.uint16, copy=False)
 
 
 @contextmanager

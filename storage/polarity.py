@@ -29,9 +29,9 @@ _RING = 0.04
 def settled(film: Radiograph, polarity: str = "", gray_HW: Gray | None = None) -> Radiograph:
     """The film with its polarity decided: by the user, else by its content where its flag asks for it.
 
-    polarity: keep, invert or empty. gray_HW: the film shrunk, where that is known already. Flags that ask: conflict (photometric interpretation against LUT shape,
-    which PS3.3 C.11.6 ties together) and unstated (raster files). Where the content is silent, the
-    photometric interpretation stands, and so does the flag.
+    polarity: keep, invert or empty. gray_HW: the film shrunk, where that is known already. Flags that ask:
+    conflict (photometric interpretation against LUT shape, which PS3.3 C.11.6 ties together) and unstated
+    (raster files). Where the content is silent, the photometric interpretation stands, and so does the flag.
     """
     flag = film.meta.polarity_flag
     if polarity:

@@ -22,9 +22,10 @@ from storage.deidentify import device
 from storage.errors import InputError, Quarantined
 from storage.identity import Secret, normalise
 from storage.radiograph import Header, Identity
+from storage.records import same_as
 
 Found = Inspected | Refused
-SAME_FILE = "the same file"  # the detail of a duplicate with equal bytes
+SAME_FILE = "the same file"  # how the detail of a duplicate with equal bytes begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,8 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
         twin = sources.get(result.sha256)
         if twin is not None:
             source, later = sorted((source, twin), key=lambda one: one.token)
-            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", SAME_FILE, "scan"))
+            detail = same_as(SAME_FILE, source.keys[0])
+            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
         sources[result.sha256] = source
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)

@@ -32,7 +32,9 @@ def windowed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def bits(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
-    first, second = (np.frombuffer(bytes.fromhex(fingerprint(shrunk(film))), np.uint8) for film in (one, other))
+    first, second = (
+        np.frombuffer(bytes.fromhex(fingerprint(shrunk(film))), np.uint8) for film in (one, other)
+    )
     return int(np.bitwise_count(first ^ second).sum())
 
 
