@@ -68,7 +68,8 @@ class MatchReport:
         ]
         yield from _listed("near misses", near)
         if near:
-            yield f"  {'; '.join(self._near())}: export the ids as text, or name mapping=FILE with sheet_id and film_id"
+            heal = "export the ids as text, or name mapping=FILE with sheet_id and film_id"
+            yield f"  in all {'; '.join(self._near())}: {heal}"
         refused = [
             f"line {row.line}: {row.detail}"
             for row in self.outcomes.placed
@@ -92,7 +93,7 @@ class MatchReport:
     def _near(self) -> Iterator[str]:
         """What the near misses have in common, and what heals them."""
         for why, count in Counter(miss.differs_in for _, _, miss in self.near).items():
-            yield f"{counted(count, 'patient')} but for {why}"
+            yield f"{counted(count, 'patient')} by {why}"
 
     def _films(self) -> str:
         refused = f"; {counted(self.people.refused, 'other file')}" if self.people.refused else ""
