@@ -57,7 +57,7 @@ def _outcome(store: Store, subject: str) -> str:
     if not rows:
         return "-"
     [row] = rows
-    parts = [f"value {_shown(row['t_score'])}", f"rule {row['rule']}"]
+    parts = [f"value {_shown(row['t_score'])}", f"rule {_shown(row['rule'])}"]
     parts += [row["dxa_site"]] * bool(row["dxa_site"])
     if row["days"] is not None:
         parts.append(f"{row['days']:+d} days from the film")

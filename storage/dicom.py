@@ -230,7 +230,11 @@ def _modality(
         return _looked_up(stored_FHW, dataset.ModalityLUTSequence[0], dataset)
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if stored_FHW.min() < lowest or stored_FHW.max() > highest:  # lossy decoders overshoot by a little
+    full = np.iinfo(stored_FHW.dtype)
+    fits = lowest <= full.min and full.max <= highest  # whatever the values are
+    if not fits and (
+        stored_FHW.min() < lowest or stored_FHW.max() > highest
+    ):  # lossy decoders overshoot a little
         stored_FHW = stored_FHW.clip(lowest, highest)
     slope = float(dataset.get("RescaleSlope") or 1)
     intercept = float(dataset.get("RescaleIntercept") or 0)
