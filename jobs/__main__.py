@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    from jobs.registry import PLAIN
+    from jobs.registry import PLAIN, is_group
 
     if not words or words[0] in ("-h", "--help", "help"):
         from jobs.help import overview
@@ -49,6 +49,11 @@ def _dispatch(words: list[str]) -> int:
         from jobs.completion import script
 
         print(script(words[1] if len(words) > 1 else "bash"))
+        return 0
+    if is_group(words[0]) and (not words[1:] or words[1] in ("-h", "--help")):
+        from jobs.help import group_help
+
+        print(group_help(words[0]))
         return 0
     if words[0] in PLAIN and words[-1] in ("-h", "--help"):
         from jobs.help import plain_help
@@ -105,14 +110,13 @@ def split_job(words: Sequence[str]) -> tuple[str, list[str]]:
     """The job's name, one word or two, and the words that follow it."""
     import difflib
 
-    from jobs.registry import JOBS, PLAIN
+    from jobs.registry import JOBS, PLAIN, is_group
 
     for length in (2, 1):
         name = " ".join(words[:length])
         if name in JOBS:
             return name, list(words[length:])
-    pair = any(job.startswith(f"{words[0]} ") for job in JOBS)
-    name = " ".join(words[: 2 if pair else 1])
+    name = " ".join(words[: 2 if is_group(words[0]) else 1])
     close = difflib.get_close_matches(name, [*JOBS, *PLAIN], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(f"There is no job {name!r}.{hint} radmill --help lists the jobs.")

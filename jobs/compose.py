@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from jobs.choices import GROUPS, check_choice
+from jobs.choices import check_choice
 from jobs.config import Settings
 from jobs.registry import PATHS, Job
 from jobs.rooms import keys_of
@@ -99,9 +99,9 @@ def _qualified(job: Job, word: str) -> str:
     if not equals or not key:
         raise ConfigError(f"{word!r} is not key=value; e.g. {job.example}")
     head, _, rest = key.partition(".")
-    if head in (*job.sections, *GROUPS) and rest:
+    if head in (*job.sections, *job.groups) and rest:
         _check_known(job, key, [f"{head}.{name}" for name in keys_of(head)])
-    elif head in GROUPS:
+    elif head in job.groups:
         check_choice(head, value)
     elif head in job.sections:
         example = next(iter(keys_of(head)))
@@ -130,7 +130,7 @@ def _check_known(job: Job, key: str, offered: Sequence[str]) -> None:
     """Raise ConfigError unless the key is offered; the nearest is looked for in every section of the job too."""
     if key in offered:
         return
-    elsewhere = [section for section in (*job.sections, *GROUPS) if section != job.section]
+    elsewhere = [section for section in (*job.sections, *job.groups) if section != job.section]
     close = _nearest(
         key, offered, [f"{section}.{name}" for section in elsewhere for name in keys_of(section)]
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from jobs.choices import CONF, GROUPS, choices
-from jobs.registry import COMMON, JOBS, PLAIN, Job
+from jobs.choices import CONF, choices
+from jobs.registry import JOBS, PLAIN, Job
 from jobs.rooms import keys_of
 
 _WIDEST = 44  # columns of a key with its default
@@ -60,6 +60,16 @@ def overview() -> str:
     )
 
 
+def group_help(word: str) -> str:
+    """The jobs of two words that begin with this one, a line each."""
+    jobs = {name: job for name, job in JOBS.items() if name.split()[0] == word and name != word}
+    width = max(map(len, jobs))
+    lines = [f"  {name:{width}}  {job.summary}" for name, job in jobs.items()]
+    return "\n".join(
+        [f"radmill {word} JOB [key=value ...]", "", *lines, "", f"radmill {word} JOB --help shows its keys."]
+    )
+
+
 def plain_help(name: str) -> str:
     """What a job without keys of its own does."""
     words = " JOB key=value ..." if name == "plan" else ""
@@ -69,9 +79,9 @@ def plain_help(name: str) -> str:
 def job_help(job: Job) -> str:
     """One job's keys in two columns: required, optional, then those of its rooms, the few that matter first."""
     values = yaml.safe_load((CONF / f"{job.config}.yaml").read_text("utf-8"))
-    takes = _singles(job, (*job.optional, *COMMON), values)
+    takes = _singles(job, (*job.optional, *job.common), values)
     sections = [("needs", _singles(job, job.required, values)), ("takes", takes)]
-    for section in (*job.sections, *GROUPS):
+    for section in (*job.sections, *job.groups):
         prefix = "" if section == job.section else f"{section}."
         sections.append((section, _keys(section, prefix, values.get(section, {}))))
     width = max(len(left) for _, rows in sections for left, _ in rows if len(left) <= _WIDEST)

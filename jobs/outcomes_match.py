@@ -9,11 +9,14 @@ from jobs.config import Settings
 from jobs.folders import existing
 from jobs.progress import shown
 
-NOTHING_MATCHES = 2
+NOTHING_USABLE, NOTHING_MATCHES = 1, 2
 
 
 def main(settings: Settings) -> int:
-    """`radmill outcomes match raw=DIR outcomes=FILE [mapping=FILE]`: prints, and writes nothing."""
+    """`radmill outcomes match raw=DIR outcomes=FILE [mapping=FILE]`: prints, and writes nothing.
+
+    Exit code 2 where no patient of the table has a film, 1 where no row of those who do can be used.
+    """
     from pipelines.outcomes.films import people_below
     from pipelines.outcomes.report import match_report
     from pipelines.outcomes.sheet import read_outcome_sheet
@@ -27,4 +30,6 @@ def main(settings: Settings) -> int:
         people = people_below(raw, settings.ingest, skip, num_processes(settings.cluster), progress)
     report = match_report(sheet, settings.study, people)
     print(report)
-    return 0 if report.matched else NOTHING_MATCHES
+    if not report.matched:
+        return NOTHING_MATCHES
+    return 0 if len(report.outcomes.rows) else NOTHING_USABLE

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from jobs.choices import GROUPS
+
 COMMON = ("study", "cluster", "fresh")
 PATHS = ("raw", "outcomes", "mapping", "annotations", "store", "out", "model", "segmenter")
 
@@ -16,7 +18,8 @@ class Job:
     required, optional: top-level keys that the user may type; sections: rooms whose keys apply;
     section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
     config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for;
-    flags: short words, and the `key=value` that each stands for; clusters: what may stand right of cluster=.
+    flags: short words, and the `key=value` that each stands for; clusters: what may stand right of cluster=;
+    common: those of COMMON that have an effect.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Job:
     bare: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
     clusters: tuple[str, ...] = ("local",)
+    common: tuple[str, ...] = COMMON
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -40,7 +44,12 @@ class Job:
     @property
     def single_keys(self) -> tuple[str, ...]:
         """The keys without a dot."""
-        return (*self.required, *self.optional, *COMMON)
+        return (*self.required, *self.optional, *self.common)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The rooms of COMMON whose keys have an effect."""
+        return tuple(group for group in GROUPS if group in self.common)
 
 
 _LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")
@@ -101,6 +110,7 @@ _ALL = (
         optional=("mapping",),
         sections=("ingest",),
         section="ingest",
+        common=("study", "cluster"),
         example="radmill outcomes match raw=DIR outcomes=FILE",
     ),
     Job(
@@ -185,6 +195,7 @@ _ALL = (
         sections=("show",),
         section="show",
         bare="key",
+        common=(),
         example="radmill store show KEY store=DIR out=film.png",
     ),
     Job(
@@ -194,6 +205,7 @@ _ALL = (
         required=("store", "out"),
         sections=("sheet",),
         section="sheet",
+        common=(),
         example="radmill store sheet store=DIR out=sheet.png which=flagged masks=true",
     ),
     Job(
@@ -202,6 +214,7 @@ _ALL = (
         page="jobs.store_stats",
         required=("store",),
         optional=("out",),
+        common=(),
         example="radmill store stats store=DIR out=stats.html",
     ),
     Job(
@@ -211,6 +224,7 @@ _ALL = (
         required=("store",),
         sections=("ls",),
         section="ls",
+        common=(),
         example="radmill store ls store=DIR laterality=L",
     ),
     Job(
@@ -220,6 +234,7 @@ _ALL = (
         required=("store", "raw"),
         sections=("find",),
         section="find",
+        common=(),
         example="radmill store find token=abc123 raw=DIR store=DIR",
     ),
     Job(
@@ -227,6 +242,7 @@ _ALL = (
         summary="every byte of a store against its checksums",
         page="jobs.store_verify",
         required=("store",),
+        common=("cluster",),
         example="radmill store verify store=DIR",
     ),
     Job(
@@ -237,6 +253,7 @@ _ALL = (
         optional=("raw", "annotations"),
         sections=("ingest",),
         section="ingest",
+        common=("study", "cluster"),
         example="radmill store repair store=DIR raw=DIR annotations=DIR",
     ),
     Job(
@@ -246,6 +263,7 @@ _ALL = (
         required=("store",),
         sections=("rebuild",),
         section="rebuild",
+        common=(),
         example="radmill store rebuild store=DIR what=crops",
     ),
     Job(
@@ -255,6 +273,7 @@ _ALL = (
         required=("store",),
         sections=("gc",),
         section="gc",
+        common=(),
         example="radmill store gc store=DIR keep=1 dry=true",
     ),
     Job(
@@ -264,6 +283,7 @@ _ALL = (
         required=("store",),
         sections=("erase",),
         section="erase",
+        common=(),
         example="radmill store erase subject=PSEUDONYM store=DIR",
     ),
     Job(
@@ -315,6 +335,12 @@ _ALL = (
 )
 
 JOBS: dict[str, Job] = {job.name: job for job in _ALL}
+
+
+def is_group(word: str) -> bool:
+    """Whether a word is the first of jobs of two, and no job itself: store, outcomes."""
+    return word not in JOBS and any(name.startswith(f"{word} ") for name in JOBS)
+
 
 # Jobs without a configuration of their own: `plan` takes another job's words, `info` takes none.
 PLAIN = {

@@ -8,6 +8,7 @@ from jobs.config import Settings
 from jobs.folders import existing, held
 from jobs.progress import console
 from storage.errors import ConfigError
+from storage.wording import counted
 
 
 def check(settings: Settings) -> None:
@@ -19,7 +20,7 @@ def check(settings: Settings) -> None:
 
 def main(settings: Settings) -> int:
     """`radmill store erase subject=PSEUDONYM store=DIR`, or `patient=ID` with the store's key."""
-    from storage.care.erase import erase
+    from storage.care.erase import erase, erased_before
     from storage.identity import owner_secret
     from storage.manifest import Store
 
@@ -27,11 +28,29 @@ def main(settings: Settings) -> int:
     with held("store erase", root):
         secret = owner_secret(root, who.key_file, Store.open(root).key_id)
         subject = who.subject or secret.subject(who.issuer, str(who.patient))
+        before = erased_before(root, subject, secret)
+        derived = {name for name in ("segmentations", "arrays") if any((root / name).glob("[!.]*"))}
         receipt = erase(root, subject, secret, who.key_file)
-    removed = ", ".join(f"{count} {what}" for what, count in receipt["removed"].items())
-    console.print(
-        f"Erased: {removed}. Receipt: {root}/receipts/{receipt['tombstone']}.json. Segmentations and caches went too: "
-        "run radmill segment again. What runs made of this store lies in their own folders; remove or rerun them.",
-        markup=False,
-    )
+    where = f"Receipt: {root}/receipts/{receipt['tombstone']}.json."
+    if receipt == before:
+        said = f"Erased before, on {receipt['time']}; nothing of this person was left to remove. {where}"
+    else:
+        said = f"Erased: {_removed(receipt['removed'])}. {where}{_advice(receipt['removed'], derived)}"
+    console.print(said, markup=False)
     return 0
+
+
+def _removed(counts: dict[str, int]) -> str:
+    return ", ".join(counted(count, what.removesuffix("s")) for what, count in counts.items())
+
+
+def _advice(counts: dict[str, int], derived: set[str]) -> str:
+    """What is to be done next, as far as it applies. derived: folders of the store that held what films became."""
+    advice = ""
+    if "segmentations" in derived:
+        advice += " Segmentations and caches went too: run radmill segment again."
+    elif derived:
+        advice += " Caches went too; the next run makes them."
+    if counts["films"] or counts["outcomes"]:
+        advice += " What runs made of this store lies in their own folders; remove or rerun them."
+    return advice

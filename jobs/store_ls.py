@@ -42,6 +42,7 @@ def main(settings: Settings) -> int:
         wanted = {} if reason == "any" else {"reason": reason}
     else:
         rows = look.table(store, "manifest", FILM)
+        look.check_known(store.root, rows, wanted)
     picked = look.matching(rows, wanted)
     values = (rows[name].to_pylist() for name in rows.column_names)
     columns = [["-" if one[row] in (None, "") else str(one[row]) for row in picked] for one in values]

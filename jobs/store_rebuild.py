@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.config import Settings
 from jobs.folders import existing, held
 from jobs.progress import console, shown
+from storage.wording import counted
 
 
 def check(settings: Settings) -> None:
@@ -25,7 +26,9 @@ def main(settings: Settings) -> int:
         for name in features:
             remove_folder(root / "arrays" / name)
     removed = (
-        f"; {len(features)} caches of features removed, the next classify makes them" if features else ""
+        f"; {counted(len(features), 'cache')} of features removed, the next classify makes them"
+        if features
+        else ""
     )
-    console.print(f"{len(made)} caches rebuilt{removed}", markup=False)
+    console.print(f"{counted(len(made), 'cache')} rebuilt{removed}", markup=False)
     return 0

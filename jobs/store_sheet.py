@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.config import Settings
 from jobs.folders import existing, opened_store, png_file
 from jobs.progress import console, shown
+from storage.wording import counted
 
 
 def check(settings: Settings) -> None:
@@ -22,5 +23,5 @@ def main(settings: Settings) -> int:
         films = write_sheet(
             out, store, wanted.films, wanted.which, wanted.masks, wanted.seed, progress=progress
         )
-    console.print(f"Contact sheet of {films} films: {out}", markup=False)
+    console.print(f"Contact sheet of {counted(films, 'film')}: {out}", markup=False)
     return 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jobs.config import Settings
 from jobs.folders import existing, opened_store, png_file
 from jobs.progress import console
 from storage.errors import ConfigError
+
+if TYPE_CHECKING:
+    from storage.manifest import Store
 
 
 def check(settings: Settings) -> None:
@@ -27,6 +32,7 @@ def main(settings: Settings) -> int:
     [row] = look.rows_where(look.table(store, "manifest"), "key", key)
     for name, value in row.items():
         print(f"{name:20} {_shown(value)}")
+    print(f"{'outcome':20} {_outcome(store, row['subject'])}")
     for mask in look.rows_where(look.table(store, "annotations"), "key", key):
         print(
             f"{'mask ' + mask['annotator']:20} weight {mask['weight']:.3g} {mask['tool']} {mask['shard']}".rstrip()
@@ -39,6 +45,23 @@ def main(settings: Settings) -> int:
 
         console.print(f"Picture: {write_film(png_file(settings.out), store, row)}", markup=False)
     return 0
+
+
+def _outcome(store: Store, subject: str) -> str:
+    """What is known of the film's person: class, value, rule, site and days."""
+    from storage import tables
+    from storage.care import look
+
+    path = store.root / "outcomes.parquet"
+    rows = look.rows_where(tables.read_arrow(path), "subject", subject) if path.exists() else []
+    if not rows:
+        return "-"
+    [row] = rows
+    parts = [f"value {_shown(row['t_score'])}", f"rule {_shown(row['rule'])}"]
+    parts += [row["dxa_site"]] * bool(row["dxa_site"])
+    if row["days"] is not None:
+        parts.append(f"{row['days']:+d} days from the film")
+    return f"{row['outcome']} ({', '.join(parts)})"
 
 
 def _shown(value: object) -> str:

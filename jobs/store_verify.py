@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.local import num_processes
 from jobs.config import Settings
 from jobs.folders import existing
 from jobs.progress import console, shown
+from storage.wording import counted
+
+if TYPE_CHECKING:
+    from storage.care.findings import Damage
 
 DAMAGED = 1
 
@@ -28,20 +35,35 @@ def main(settings: Settings) -> int:
         print(damage)
     if found.unsealed:
         console.print(
-            f"{len(found.unsealed)} files carry no checksum: an older radmill wrote them, only the members of their "
-            "shards could be checked. Run radmill ingest again to have them sealed.",
+            f"{counted(len(found.unsealed), 'file')} without a checksum, of an older radmill: only the members of "
+            "shards could be checked. Run radmill ingest again to have all sealed.",
             markup=False,
         )
     seconds = max(time.monotonic() - begun, 1e-9)
     rate = (
         f"{found.size_bytes / 1e6:,.1f} MB in {seconds:.1f} s, {found.size_bytes / 1e6 / seconds:,.0f} MB/s"
     )
-    console.print(f"{found.films:,} films, {found.files:,} files, {rate}", markup=False)
+    console.print(f"{counted(found.films, 'film')}, {counted(found.files, 'file')}, {rate}", markup=False)
     if found.damages:
-        console.print(
-            f"{len(found.damages)} files are damaged; radmill store repair store={root} raw=DIR makes them again.",
-            markup=False,
-        )
+        console.print(_advice(root, found.damages), markup=False)
         return DAMAGED
     console.print(f"{root} is whole.", markup=False)
     return 0
+
+
+def _advice(root: Path, damages: Sequence[Damage]) -> str:
+    """What mends this: repair, from the raw films where some were lost; an erasure ends by itself alone."""
+    unended = sum(damage.unended for damage in damages)
+    lines = []
+    if unended:
+        lines.append(f"{counted(unended, 'erasure')} did not end: run the same radmill store erase again.")
+    if count := len(damages) - unended:
+        folders = {"radiographs-": " raw=DIR", "annotations-": " annotations=DIR"}
+        needed = (
+            text for name, text in folders.items() if any(f"shards/{name}" in one.file for one in damages)
+        )
+        makes = "makes it again" if count == 1 else "makes them again"
+        lines.append(
+            f"{counted(count, 'damaged file')}: radmill store repair store={root}{''.join(needed)} {makes}."
+        )
+    return "\n".join(lines)

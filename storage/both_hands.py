@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from storage.thumbnail import Gray, stretched
+from storage.thumbnail import Gray, percentile, stretched
 
 HAND_PARTS = ("", "hand", "wrist", "finger", "forearm")  # body parts of which two may be on one film
 
@@ -24,7 +24,7 @@ def shows_both_hands(gray_HW: Gray) -> bool:
     inner_HW = stretched(gray_HW[cut:-cut, cut:-cut])
     if inner_HW is None:
         return False
-    bright_HW = inner_HW > np.percentile(inner_HW, 20) + _CONTRAST
+    bright_HW = inner_HW > percentile(np.sort(inner_HW, axis=None), 20) + _CONTRAST
     labels_HW, pieces = ndimage.label(bright_HW)
     if pieces < 2:
         return False

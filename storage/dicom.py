@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
+from pydicom.tag import BaseTag, Tag
 
 from storage import dicom_meta, valid
 from storage.dicom_anatomy import text
@@ -49,8 +50,12 @@ _OTHER_OBJECTS = {
     "1.2.840.10008.5.1.4.1.1.1.2": ("MG", "a mammogram"),
     "1.2.840.10008.5.1.4.1.1.1.2.": ("MG", "a mammogram"),
 }
+_NATIVE_LITTLE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 _UINT16_MAX = 65535
 _HEAD_BYTES = 1 << 16
+# As tags, which pydicom would make of the keywords anew for each file.
+_HEADER_TAGS = [Tag(keyword) for keyword in dicom_meta.KEYWORDS]
+_ALL_TAGS = [*_HEADER_TAGS, *map(Tag, _PIXEL_KEYWORDS)]
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -66,13 +71,13 @@ def looks_like_dicom(head: bytes) -> bool:
 def read_dicom_header(path: Path, limits: Limits) -> Header:
     """Read who and how much, no pixels. Raises Quarantined for what `read_dicom` refuses undecoded."""
     with _quarantining("the DICOM header is damaged"):
-        return dicom_meta.header(_open(path, limits, dicom_meta.KEYWORDS, stop_before_pixels=True))
+        return dicom_meta.header(_open(path, limits, _HEADER_TAGS, stop_before_pixels=True))
 
 
 def read_dicom(path: Path, limits: Limits) -> list[Radiograph]:
     """Decode a file into one radiograph per frame. Raises Quarantined for anything else."""
     with _quarantining("the DICOM header is damaged"):
-        dataset = _open(path, limits, [*dicom_meta.KEYWORDS, *_PIXEL_KEYWORDS], stop_before_pixels=False)
+        dataset = _open(path, limits, _ALL_TAGS, stop_before_pixels=False)
         if "PixelData" not in dataset:
             raise Quarantined("unreadable", "the pixels are missing")
         inverted, flag = _polarity(dataset)
@@ -102,7 +107,7 @@ def _jpegs(dataset: pydicom.Dataset, frames: int) -> list[bytes | None]:
 
 
 def _narrow(values_HW: NDArray[np.integer], bits: int) -> Pixels:
-    return values_HW.astype(np.uint8) if bits <= 8 else values_HW.astype(np.uint16)
+    return values_HW.astype(np.uint8, copy=False) if bits <= 8 else values_HW.astype(np.uint16, copy=False)
 
 
 @contextmanager
@@ -118,13 +123,14 @@ def _quarantining(detail: str) -> Iterator[None]:
         raise lost_file(error) or Quarantined("unreadable", detail) from error
 
 
-def _open(path: Path, limits: Limits, keywords: list[str], *, stop_before_pixels: bool) -> pydicom.Dataset:
+def _open(path: Path, limits: Limits, tags: list[BaseTag], *, stop_before_pixels: bool) -> pydicom.Dataset:
     with path.open("rb") as file:
         if _DEFLATED in file.read(_HEAD_BYTES):
             raise Quarantined("unsupported", "the transfer syntax is deflated")
-    dataset = pydicom.dcmread(
-        path, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*keywords]
-    )
+        file.seek(0)
+        dataset = pydicom.dcmread(
+            file, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*tags]
+        )
     _check_kind(dataset, limits)
     _check_size(dataset, limits)
     return dataset
@@ -194,9 +200,22 @@ def _stored_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.integer], int]:
     elif dataset.file_meta.TransferSyntaxUID.is_compressed and not spare_bits:
         stored = dataset.pixel_array
     else:
-        dataset.BitsStored = bits + spare_bits  # pydicom keeps the lowest bits, but the values end at HighBit
-        stored = dataset.pixel_array >> spare_bits
+        stored = _native(dataset, frames * rows * columns, bits + spare_bits)
+        if spare_bits:
+            stored = stored >> spare_bits
     return stored.reshape(frames, rows, columns), bits
+
+
+def _native(dataset: pydicom.Dataset, pixels: int, bits: int) -> NDArray[np.integer]:
+    """The lowest `bits` of each stored value; of plain unsigned ones without pydicom's detours."""
+    words, data = np.dtype(f"<u{int(dataset.BitsAllocated) // 8}"), dataset.PixelData
+    plain = dataset.file_meta.TransferSyntaxUID in _NATIVE_LITTLE and not dataset.get("PixelRepresentation")
+    if not plain or len(data) != (pixels * words.itemsize + 1) // 2 * 2:
+        dataset.BitsStored = bits  # pydicom keeps the lowest bits, but the values end at HighBit
+        stored: NDArray[np.integer] = dataset.pixel_array
+        return stored
+    values = np.frombuffer(data, words, pixels)
+    return values if bits == 8 * words.itemsize else values & words.type(2**bits - 1)
 
 
 def _modality(
@@ -211,7 +230,11 @@ def _modality(
         return _looked_up(stored_FHW, dataset.ModalityLUTSequence[0], dataset)
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if stored_FHW.min() < lowest or stored_FHW.max() > highest:  # lossy decoders overshoot by a little
+    full = np.iinfo(stored_FHW.dtype)
+    fits = lowest <= full.min and full.max <= highest  # whatever the values are
+    if not fits and (
+        stored_FHW.min() < lowest or stored_FHW.max() > highest
+    ):  # lossy decoders overshoot a little
         stored_FHW = stored_FHW.clip(lowest, highest)
     slope = float(dataset.get("RescaleSlope") or 1)
     intercept = float(dataset.get("RescaleIntercept") or 0)

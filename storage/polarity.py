@@ -26,29 +26,29 @@ _WIDEST_CONTRAST = 0.25  # air that varies more than that is no air
 _RING = 0.04
 
 
-def settled(film: Radiograph, polarity: str = "") -> Radiograph:
+def settled(film: Radiograph, polarity: str = "", gray_HW: Gray | None = None) -> Radiograph:
     """The film with its polarity decided: by the user, else by its content where its flag asks for it.
 
-    polarity: keep, invert or empty. Flags that ask: conflict (photometric interpretation against LUT shape,
-    which PS3.3 C.11.6 ties together) and unstated (raster files). Where the content is silent, the
-    photometric interpretation stands, and so does the flag.
+    polarity: keep, invert or empty. gray_HW: the film shrunk, where that is known already. Flags that ask:
+    conflict (photometric interpretation against LUT shape, which PS3.3 C.11.6 ties together) and unstated
+    (raster files). Where the content is silent, the photometric interpretation stands, and so does the flag.
     """
     flag = film.meta.polarity_flag
     if polarity:
         return _flagged(film if polarity == "keep" else _inverted(film), "override")
     if flag == "unstated":
-        return _flagged(_inverted(film), "inverted_content") if air_says(film, asked=-1) else film
-    if flag == "conflict" and (says := air_says(film)):
+        return _flagged(_inverted(film), "inverted_content") if air_says(film, -1, gray_HW) else film
+    if flag == "conflict" and (says := air_says(film, 0, gray_HW)):
         return _flagged(_inverted(film) if says < 0 else film, "conflict_settled")
     return film
 
 
-def air_says(film: Radiograph, asked: int = 0) -> int:
+def air_says(film: Radiograph, asked: int = 0, gray_HW: Gray | None = None) -> int:
     """1: the air around a limb is dark, as it should be; -1: it is bright; 0: there is no telling.
 
     asked: the one answer of interest, 1 or -1, else 0; all others are told as 0, sooner.
     """
-    gray_HW = shrunk(film.pixels)
+    gray_HW = shrunk(film.pixels) if gray_HW is None else gray_HW
     if film.valid is not None:
         # a shutter's fill is neither air nor limb: only the box of valid pixels is looked at
         rows, columns = (np.flatnonzero((shrunk(film.valid) > 0.5).any(axis)) for axis in (1, 0))

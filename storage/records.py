@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,17 @@ class Record:
     def lasts(self) -> bool:
         """Whether a rerun may rely on it: what vanished may be back, and more time or memory may suffice."""
         return not any(left.reason in ("vanished", "timeout") for left in self.left)
+
+
+def same_as(what: str, key: str) -> str:
+    """The detail of a duplicate: "the same pixels as KEY", the film that stays."""
+    return f"{what} as {key}"
+
+
+def without_names(detail: str, keys: Collection[str]) -> str:
+    """The detail without the film that stays, where that is one of these, whose person was erased."""
+    what, _, key = detail.rpartition(" as ")
+    return what if key in keys else detail
 
 
 def is_recorded(store_root: Path, shard: str) -> bool:

@@ -21,6 +21,7 @@ from storage.atomic import replacing
 from storage.errors import StorageError
 from storage.seal import Sum
 
+_MEND = "radmill store repair makes it again, or restore the file."
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
 
@@ -99,11 +100,10 @@ def read_member(path: Path, offset: int, size: int, crc32c: int) -> bytes:
         with path.open("rb", buffering=0) as file:
             data = os.pread(file.fileno(), size, offset)
     except FileNotFoundError:
-        raise StorageError(f"{path} is missing; restore it, or run ingest again.") from None
+        raise StorageError(f"{path} is missing; {_MEND}") from None
     if checksum(data) != crc32c:
         raise StorageError(
-            f"{path} is damaged: the {size} bytes at {offset} do not match their checksum; "
-            "restore the file, or remove it and run ingest again."
+            f"{path} is damaged: the {size} bytes at {offset} do not match their checksum; {_MEND}"
         )
     return data
 
@@ -118,9 +118,9 @@ def iterate_members(path: Path) -> Iterator[Member]:
                 if payload is not None:
                     yield Member(header.name, payload.read())
     except FileNotFoundError:
-        raise StorageError(f"{path} is missing; restore it, or run ingest again.") from None
+        raise StorageError(f"{path} is missing; {_MEND}") from None
     except tarfile.TarError as error:
-        raise StorageError(f"{path} is not a whole tar: {error}; restore it, or run ingest again.") from error
+        raise StorageError(f"{path} is not a whole tar: {error}; {_MEND}") from error
 
 
 def _check_end(path: Path) -> None:

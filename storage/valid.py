@@ -31,6 +31,8 @@ def valid_pixels(dataset: pydicom.Dataset, stored_HW: NDArray[np.integer]) -> Va
     stored_HW: stored values, before any lookup. An outline that leaves less than a quarter of the film is not
     believed: some headers give collimator edges in millimetres. Nor is one that is damaged.
     """
+    if "PixelPaddingValue" not in dataset and not any(f"{kind}Shape" in dataset for kind in _KINDS):
+        return None
     valid_HW = np.ones(stored_HW.shape, bool)
     for kind in _KINDS:
         for outline in _words(dataset, f"{kind}Shape"):

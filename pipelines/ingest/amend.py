@@ -8,17 +8,23 @@ from pipelines.ingest.overrides import Override
 from storage.both_hands import HAND_PARTS, shows_both_hands
 from storage.polarity import settled
 from storage.radiograph import Radiograph
-from storage.thumbnail import shrunk
+from storage.thumbnail import Gray, shrunk
 
 
-def amended(film: Radiograph, override: Override) -> Radiograph:
-    """The film with polarity, side and view settled: a person's word first, then the content, then the header."""
-    film = settled(film, override.polarity)
+def amended(film: Radiograph, override: Override) -> tuple[Radiograph, Gray]:
+    """The film with polarity, side and view settled, and as it looks when it is shrunk.
+
+    A person's word comes first, then the content, then the header.
+    """
+    gray_HW, pixels_HW = shrunk(film.pixels), film.pixels
+    film = settled(film, override.polarity, gray_HW)
+    if film.pixels is not pixels_HW:
+        gray_HW = shrunk(film.pixels)
     meta = film.meta
     if override.laterality:
         meta = replace(meta, laterality=override.laterality, laterality_source="override")
-    elif meta.laterality != "B" and meta.body_part in HAND_PARTS and shows_both_hands(shrunk(film.pixels)):
+    elif meta.laterality != "B" and meta.body_part in HAND_PARTS and shows_both_hands(gray_HW):
         meta = replace(meta, laterality="B", laterality_source="content")
     if override.view:
         meta = replace(meta, view=override.view, view_source="override")
-    return replace(film, meta=meta)
+    return replace(film, meta=meta), gray_HW

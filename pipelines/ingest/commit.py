@@ -38,6 +38,7 @@ from storage.manifest import Store
 from storage.records import Record, Row, load_record
 from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
 from storage.seal import Sum
+from storage.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,15 @@ class IngestSummary:
     def __str__(self) -> str:
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
         return (
-            f"{self.films} films of {self.subjects} subjects in {self.shards} shards; "
+            f"{counted(self.films, 'film')} of {counted(self.subjects, 'subject')} in {counted(self.shards, 'shard')}; "
             f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
             + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
             + (f"; {self.advice}" if self.advice else "")
-            + (f"; {self.shared_uids} SOP instance UIDs stand for several films" if self.shared_uids else "")
+            + (
+                f"; several films share {counted(self.shared_uids, 'SOP instance UID')}"
+                if self.shared_uids
+                else ""
+            )
         )
 
 
@@ -117,7 +122,8 @@ def _outcomes(
     sheet = read_outcome_sheet(task.outcomes, task.study, task.mapping)
     outcomes = match_outcomes(sheet, task.study, secret, subjects_by_patient(task), days)
     left = unnamed(outcomes.exclusions, secret, tombstones.load(task.store_root))
-    return (outcomes.rows, left), outcomes.advice
+    taken = f"columns taken {sheet.guesses}" if sheet.guesses else ""
+    return (outcomes.rows, left), "; ".join(filter(None, (taken, outcomes.advice)))
 
 
 def _summary(task: IngestTask, store: Store, films: _Films, generation: str, advice: str) -> IngestSummary:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
 from pipelines.ingest.amend import amended
@@ -19,8 +20,11 @@ from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
 from storage.errors import Quarantined, StorageError, lost_file
 from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
+from storage.seal import file_sum
+from storage.thumbnail import Gray
 
 _HEAD_BYTES = 512
+_BLOCK = 1 << 20
 _ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ")
 
 
@@ -30,6 +34,7 @@ class Inspected:
 
     sha256: str
     header: Header
+    crc32c: int | None = None  # tells much faster than the other whether the file is still the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ class Refused:
 def inspect_file(path: Path, limits: Limits) -> Inspected:
     """Tell what a file is by its content and read its header. Raises Quarantined where it holds no film."""
     header = read_header(path, limits)
-    return Inspected(_sha256(path), header)
+    sha256, crc32c = _digests(path)
+    return Inspected(sha256, header, crc32c)
 
 
 def read_header(path: Path, limits: Limits) -> Header:
@@ -77,12 +83,12 @@ def digest_file(path: Path, limits: Limits) -> str:
     """SHA-256 of a regular file within the limits. Raises Quarantined."""
     if not looks_like_raster(_head(path, limits)):
         raise Quarantined("not_an_image", "a mask must be a PNG file")
-    return _sha256(path)
+    return _digests(path)[0]
 
 
 def encode_films(
     path: Path,
-    sha256: str,
+    crc32c: int | None,
     frames: int,
     chosen: Sequence[int],
     override: Override,
@@ -91,20 +97,21 @@ def encode_films(
 ) -> list[Encoded | Refused]:
     """Decode a file that `inspect_file` let through and encode it, one entry per chosen frame.
 
-    frames: how many its header claims. Raises Quarantined.
+    crc32c: of the file as it was then, where that is known; frames: how many its header claims. Raises
+    Quarantined.
     """
     head = _head(path, limits)
-    if _sha256(path) != sha256:
+    if crc32c is not None and _crc32c(path) != crc32c:
         raise Quarantined("vanished", "the file changed while it was read")
     films = read_dicom(path, limits) if looks_like_dicom(head) else read_raster(path, limits)
     if len(films) != frames:
         raise Quarantined("unreadable", "the number of frames differs from the header's")
-    return [_encoded(amended(films[frame], override), codec) for frame in chosen]
+    return [_encoded(*amended(films[frame], override), codec) for frame in chosen]
 
 
 def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:
     """Read a label map HxW of class indices below num_classes as PNG bytes. Raises Quarantined."""
-    if _sha256(path) != sha256:
+    if _digests(path)[0] != sha256:
         raise Quarantined("vanished", "the file changed while it was read")
     mask_HW = read_mask(path, limits)
     if mask_HW.shape != shape:
@@ -116,18 +123,19 @@ def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: in
     return encode_png(mask_HW)
 
 
-def _encoded(film: Radiograph, codec: str) -> Encoded | Refused:
+def _encoded(film: Radiograph, small_HW: Gray, codec: str) -> Encoded | Refused:
+    """small_HW: the film, shrunk."""
     height, width = film.pixels.shape
     if film.pixels.min() == film.pixels.max():
         return Refused("blank", "")
-    pixels_HW: Pixels = film.pixels.copy()
-    described = f"{height}x{width} {pixels_HW.dtype.name}\n".encode()
-    digest = hashlib.sha256(described + pixels_HW.tobytes()).hexdigest()
+    pixels_HW: Pixels = np.ascontiguousarray(film.pixels)  # type: ignore[assignment]
+    digest = hashlib.sha256(f"{height}x{width} {pixels_HW.dtype.name}\n".encode())
+    digest.update(pixels_HW.data)
     jpeg = _own_jpeg(film)
     data, codec = (jpeg, "jpeg") if jpeg is not None else (encode(pixels_HW, codec), codec)
     valid_png = None if film.valid is None else encode_png(film.valid.astype(np.uint8) * np.uint8(255))
-    phash = fingerprint(pixels_HW)
-    return Encoded(data, codec, digest, height, width, film.bits, film.meta, valid_png, phash)
+    phash = fingerprint(small_HW)
+    return Encoded(data, codec, digest.hexdigest(), height, width, film.bits, film.meta, valid_png, phash)
 
 
 def _own_jpeg(film: Radiograph) -> bytes | None:
@@ -156,9 +164,24 @@ def _head(path: Path, limits: Limits) -> bytes:
         raise lost_file(error) or Quarantined("unreadable", "the file can't be read") from error
 
 
-def _sha256(path: Path) -> str:
+def _digests(path: Path) -> tuple[str, int]:
+    """SHA-256 and CRC-32C of a file, read once."""
+    sha256, crc32c = hashlib.sha256(), 0
+    with _reading(), path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            sha256.update(block)
+            crc32c = google_crc32c.extend(crc32c, block)
+    return sha256.hexdigest(), crc32c
+
+
+def _crc32c(path: Path) -> int:
+    with _reading():
+        return file_sum(path).crc32c
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        yield
     except OSError as error:
         raise lost_file(error) or Quarantined("unreadable", "the file can't be read") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.ingest.near import Look, correlate, near_duplicates
 from storage.errors import StorageError
-from storage.records import Left
+from storage.records import Left, same_as
 from storage.seal import read_sealed_json, write_sealed_json
 from storage.thumbnail import Gray
 
@@ -34,13 +34,15 @@ def find_duplicates(
     firsts = sorted((*alone, *(group[0] for group in groups)), key=lambda look: look.place)
     near = _near(firsts, store_root, small)
     left_out = {
-        key: Left(key, "", "near_duplicate", "the same film to the eye", same_as=kept)
+        key: Left(key, "", "near_duplicate", same_as("the same film to the eye", kept), same_as=kept)
         for key, kept in near.items()
     }
     for first, *others in groups:
         kept = near.get(first.key, first.key)
         for look in others:
-            left_out[look.key] = Left(look.key, "", "duplicate", "the same pixels", same_as=kept)
+            left_out[look.key] = Left(
+                look.key, "", "duplicate", same_as("the same pixels", kept), same_as=kept
+            )
     return left_out
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipelines.ingest.scan import Exclusion, Scan
 from storage.identity import Secret
+from storage.records import without_names
 
 REASON = "erased"
 
@@ -22,11 +23,13 @@ def without_erased(scan: Scan, secret: Secret, erased: Collection[str]) -> Scan:
     tokens = sorted(source.token for source in scan.sources if source.subject in gone)
     sources = [source for source in scan.sources if source.subject not in gone]
     firsts = {source.keys[0] for source in sources}
+    named = {key for source in scan.sources if source.subject in gone for key in source.keys}
+    exclusions = [replace(one, detail=without_names(one.detail, named)) for one in scan.exclusions]
     return replace(
         scan,
         sources=sources,
         keys_by_name={name: key for name, key in scan.keys_by_name.items() if key in firsts},
-        exclusions=[*scan.exclusions, *(Exclusion(token, 0, REASON, "", "scan") for token in tokens)],
+        exclusions=[*exclusions, *(Exclusion(token, 0, REASON, "", "scan") for token in tokens)],
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.ingest.scan import list_files
+from storage.errors import InputError
 from storage.identity import Secret
 from storage.manifest import Store
+from storage.wording import counted
 
 
 class Located(NamedTuple):
@@ -22,11 +24,19 @@ class Located(NamedTuple):
 def find(
     store: Store, raw: Path, secret: Secret, wanted: Collection[str], reason: str, skip: Sequence[Path] = ()
 ) -> list[Located]:
-    """The files below raw of these tokens, given by their beginnings, or of all exclusions with this reason."""
+    """The files below raw of these tokens, given by their beginnings, or of all exclusions with this reason.
+
+    InputError where raw is not the folder that went into the store.
+    """
+    names = {secret.token(name): name for name in list_files(raw, "raw", skip)}
+    if not names.keys() & {*store.manifest["token"], *store.exclusions["token"]}:
+        raise InputError(
+            f"None of the {counted(len(names), 'file')} below raw={raw} went into {store.root} under this path: "
+            "name the folder that ingest was given, not one above or below it."
+        )
     fates = _fates(store, reason)
     if not reason:
         fates = {token: fate for token, fate in fates.items() if token.startswith(tuple(wanted))}
-    names = {secret.token(name): name for name in list_files(raw, "raw", skip)}
     unknown = {token for token in names if token not in fates and token.startswith(tuple(wanted) or ("-",))}
     fates |= dict.fromkeys(unknown, "not in the store")
     return [Located(token, names.get(token), fate) for token, fate in sorted(fates.items())]

@@ -6,15 +6,14 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from storage.radiograph import Pixels
-from storage.thumbnail import shrunk, stretched
+from storage.thumbnail import Gray, stretched
 
 HASH_SIDE = 32
 
 
-def fingerprint(pixels_HW: Pixels) -> str:
-    """256 hex digits (imagehash's phash), the same for the film resized or windowed, but for a few bits."""
-    gray_HW = stretched(shrunk(pixels_HW))
+def fingerprint(small_HW: Gray) -> str:
+    """256 hex digits (imagehash's phash) of a film, shrunk; the same for it resized or windowed, but for a few bits."""
+    gray_HW = stretched(small_HW)
     if gray_HW is None:  # less than a hundredth of it differs from the rest
         return "0" * (HASH_SIDE**2 // 4)
     picture = Image.fromarray((gray_HW * 255).round().astype(np.uint8))

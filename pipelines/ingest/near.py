@@ -5,7 +5,9 @@
 2. Confirmed: both films at 128 x 128 correlate by 0.98 or more.
 3. In their order, each film that is near to an earlier one that stays is left out.
 
-Frames of one object, and fluoroscopy of one exam, show one scene at several moments: they are never compared.
+Frames of one object show one scene at several moments: they are never compared. Nor does likeness alone make one
+of two fluoroscopic films of one exam superfluous: they are left out only as copies, their hashes within 20 bits and
+their correlation .999, where the next moment has moved on.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from storage.thumbnail import SIDE_PX, Gray, shrunk
 
 MOST_BITS = 100
 LEAST_CORRELATION = 0.98
+COPY_BITS, COPY_CORRELATION = 20, 0.999
 
-_BLOCK = 256  # films compared with all later ones at a time
+_BLOCK, _OTHERS = 256, 4096  # films compared at a time, these with those
 _MOVING = ("RF", "XA")
 
 
@@ -46,10 +49,15 @@ class Look:
         """What orders the films: of several that are the same the first stays, the least lossy and the largest."""
         return self.loss, -self.pixels, self.token, self.frame, self.key
 
+    def moves_with(self, other: Look) -> bool:
+        """Whether both may be moments of one scene in motion."""
+        return self.exam == other.exam and self.modality in _MOVING
+
     def may_repeat(self, other: Look) -> bool:
         """Whether likeness would mean that one of both is superfluous."""
-        moving = self.exam == other.exam and self.modality in _MOVING
-        return self.token != other.token and not moving
+        if self.token == other.token:
+            return False
+        return not self.moves_with(other) or _bits_apart(self.phash, other.phash) <= COPY_BITS
 
 
 def near_duplicates(looks: Sequence[Look], correlation: Callable[[Look, Look], float]) -> dict[str, str]:
@@ -58,9 +66,14 @@ def near_duplicates(looks: Sequence[Look], correlation: Callable[[Look, Look], f
     for first, second in candidates([look.phash for look in looks]):
         one, other = looks[first], looks[second]
         settled = one.key in same_as or other.key in same_as
-        if not settled and one.may_repeat(other) and correlation(one, other) >= LEAST_CORRELATION:
+        least = COPY_CORRELATION if one.moves_with(other) else LEAST_CORRELATION
+        if not settled and one.may_repeat(other) and correlation(one, other) >= least:
             same_as[other.key] = one.key
     return same_as
+
+
+def _bits_apart(one: bytes, other: bytes) -> int:
+    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
 
 
 def candidates(phashes: Sequence[bytes]) -> Iterator[tuple[int, int]]:
@@ -70,16 +83,25 @@ def candidates(phashes: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     """
     words_WN = _words(phashes) if phashes else np.zeros((0, 0), np.uint64)
     for start in range(0, len(phashes), _BLOCK):
-        block_WB = words_WN[:, start : start + _BLOCK]
-        differ_BN = np.zeros((block_WB.shape[1], len(phashes) - start), np.uint16)
-        for word_B, word_N in zip(block_WB[:4], words_WN[:4, start:], strict=True):
-            differ_BN += np.bitwise_count(word_B[:, None] ^ word_N[None])
-        near_B, near_N = np.nonzero(differ_BN <= MOST_BITS)
-        later = near_N > near_B
-        first_P, second_P = start + near_B[later], start + near_N[later]
-        differ_P = np.bitwise_count(words_WN[:, first_P] ^ words_WN[:, second_P]).sum(axis=0, dtype=np.uint16)
-        kept = differ_P <= MOST_BITS
-        yield from zip(first_P[kept].tolist(), second_P[kept].tolist(), strict=True)
+        pairs: list[tuple[int, int]] = []
+        for other in range(start, len(phashes), _OTHERS):
+            pairs += _near_pairs(words_WN, start, other)
+        yield from sorted(pairs)
+
+
+def _near_pairs(words_WN: NDArray[np.uint64], start: int, other: int) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j), i < j, of the films of the block from `start` and those from `other`."""
+    block_WB, others_WN = words_WN[:, start : start + _BLOCK], words_WN[:, other : other + _OTHERS]
+    differ_BN = np.zeros((block_WB.shape[1], others_WN.shape[1]), np.uint16)
+    for word_B, word_N in zip(block_WB[:4], others_WN[:4], strict=True):
+        differ_BN += np.bitwise_count(word_B[:, None] ^ word_N[None])
+    near_B, near_N = np.nonzero(differ_BN <= MOST_BITS)
+    first_P, second_P = start + near_B, other + near_N
+    later = second_P > first_P
+    first_P, second_P = first_P[later], second_P[later]
+    differ_P = np.bitwise_count(words_WN[:, first_P] ^ words_WN[:, second_P]).sum(axis=0, dtype=np.uint16)
+    kept = differ_P <= MOST_BITS
+    return zip(first_P[kept].tolist(), second_P[kept].tolist(), strict=True)
 
 
 def _words(phashes: Sequence[bytes]) -> NDArray[np.uint64]:

@@ -58,6 +58,11 @@ def plan(task: IngestTask, width: int) -> Plan:
         StorageError: a part of the scan is missing, or of another run.
     """
     _check_scanned(task, width)
+    with task.leaving_nothing():
+        return _planned(task, width)
+
+
+def _planned(task: IngestTask, width: int) -> Plan:
     phantoms = _only_phantoms(task, width)
     secret = task.secret(phantoms=phantoms)
     scan = identify(scanned(task, width), secret, task.config.subject_from)

@@ -28,6 +28,7 @@ from storage.errors import InputError, Quarantined, StorageError
 from storage.identity import Secret, owner_secret
 from storage.manifest import Store
 from storage.records import Row, load_record
+from storage.wording import counted
 
 OLDER = "Only an older generation names it: radmill store gc keep=0 removes those."
 
@@ -61,7 +62,7 @@ def origin_of(
     """The files below raw by token; InputError where raw= is not given, or the key is another store's."""
     if raw is None:
         raise InputError(
-            f"{len(damaged)} shards are damaged; give raw=DIR, the folder that they were made from."
+            f"{counted(len(damaged), 'damaged shard')}: give raw=DIR, the folder that the films came from."
         )
     secret = owner_secret(store.root, config.key_file, store.key_id)
     task = IngestTask(raw=raw, store_root=store.root, config=config, study=study, annotations=annotations)
@@ -123,7 +124,7 @@ def _equal_files(store: Store, origin: Origin, pool: GuardedPool) -> dict[str, l
     """SHA-256 -> paths of files that ingest left out as copies: an override may name any of them."""
     if not read_overrides(origin.task.overrides).rows:
         return {}
-    left_out = store.exclusions[store.exclusions["detail"] == SAME_FILE]["token"]
+    left_out = store.exclusions[store.exclusions["detail"].str.startswith(SAME_FILE, na=False)]["token"]
     equal: dict[str, list[str]] = {}
     for token, found in _inspected(origin, left_out, pool).items():
         if isinstance(found, Inspected):

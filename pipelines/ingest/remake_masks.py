@@ -19,6 +19,7 @@ from storage.errors import StorageError
 from storage.manifest import Store
 from storage.records import Row
 from storage.schemas import ANNOTATIONS
+from storage.wording import counted
 
 
 def remake_masks(
@@ -33,7 +34,7 @@ def remake_masks(
     if not files:
         return
     if origin.task.annotations is None:
-        done.advice.append(f"{len(files)} shards of masks are damaged; give annotations=DIR too.")
+        done.advice.append(f"{counted(len(files), 'damaged shard')} of masks: give annotations=DIR too.")
         return
     expected, live = _named_rows(store), set(store.annotations["shard"])
     aside = {path: _Aside(path) for path in (store.root / file for file in files)}

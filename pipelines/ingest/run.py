@@ -78,7 +78,7 @@ def run_task(task: IngestTask, processes: int = 1, progress: Progress = silent) 
     check_inputs(task)
     task.begin()
     try:
-        with task.pool(processes) as pool:
+        with task.leaving_nothing(), task.pool(processes) as pool:
             scan_part(task, 0, 1, pool, progress)
             plan(task, 1)
             write_part(task, 0, 1, pool, progress)

@@ -22,9 +22,10 @@ from storage.deidentify import device
 from storage.errors import InputError, Quarantined
 from storage.identity import Secret, normalise
 from storage.radiograph import Header, Identity
+from storage.records import same_as
 
 Found = Inspected | Refused
-SAME_FILE = "the same file"  # the detail of a duplicate with equal bytes
+SAME_FILE = "the same file"  # how the detail of a duplicate with equal bytes begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Source:
     device: str
     data_kind: str
     override: Override = field(default_factory=Override)
+    crc32c: int | None = None  # of the file, to tell that it is still the same
     shared_uid: str = ""  # its SOP instance UID where other files carry it too; never enters the store
 
 
@@ -150,7 +152,8 @@ def _inspected(fields: dict[str, Any], data_kind: str | None) -> Inspected:
     identity = header["identity"]
     identity = Identity(**identity | {name: tuple(identity[name]) for name in ("taken", "made_from")})
     kind = data_kind or header["data_kind"]
-    return Inspected(fields["sha256"], Header(**header | {"identity": identity, "data_kind": kind}))
+    header = Header(**header | {"identity": identity, "data_kind": kind})
+    return Inspected(fields["sha256"], header, fields["crc32c"])
 
 
 def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str) -> Scan:
@@ -177,7 +180,8 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
         twin = sources.get(result.sha256)
         if twin is not None:
             source, later = sorted((source, twin), key=lambda one: one.token)
-            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", SAME_FILE, "scan"))
+            detail = same_as(SAME_FILE, source.keys[0])
+            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
         sources[result.sha256] = source
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
@@ -249,6 +253,7 @@ def _source(token: str, name: str, result: Inspected, patient: Patient, secret: 
         day=_day(result.header),
         device=device(identity.manufacturer, identity.model, secret),
         data_kind=result.header.data_kind,
+        crc32c=result.crc32c,
     )
 
 

@@ -7,9 +7,10 @@ import csv
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from pipelines.ingest.spreadsheet import Lines, lines, opened_workbook
 from storage.errors import InputError
@@ -41,6 +42,7 @@ class Sheet:
     what: str
     columns: tuple[str, ...]
     rows: list[SheetRow]
+    guessed: Mapping[str, str] = field(default_factory=dict)  # needed column -> how the table calls it
 
     def require(self, column: str) -> None:
         """Raise InputError naming the columns there are, unless the column is one of them."""
@@ -51,9 +53,15 @@ class Sheet:
             )
 
 
-def read_sheet(path: Path, key: str, needed: Collection[str] = ()) -> Sheet:
+def read_sheet(
+    path: Path,
+    key: str,
+    needed: Collection[str] = (),
+    others: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Sheet:
     """Read a table with a header line; of a workbook the first sheet that has the needed columns.
 
+    others: needed column -> other names that it may have; the table's word is taken where it has one of them alone.
     InputError where it is no table, or lacks a column; `key` is how the user called the file.
     """
     what = f"{key}={path}"
@@ -67,8 +75,8 @@ def read_sheet(path: Path, key: str, needed: Collection[str] = ()) -> Sheet:
                 f"{what} is an old spreadsheet, or has a password; save it as .xlsx without one, or as CSV."
             )
         if head.startswith(_ZIP):
-            return _from_workbook(path, what, needed)
-        sheet = _table(what, _delimited(path, what))
+            return _from_workbook(path, what, needed, others)
+        sheet = _table(what, _delimited(path, what), others)
     except OSError as error:
         raise InputError(f"{what} can't be read: {error.strerror}.") from error
     for column in needed:
@@ -81,12 +89,15 @@ def column_name(text: str) -> str:
     return re.sub(r"[\s\-]+", "_", unicodedata.normalize("NFKC", text).strip().casefold())
 
 
-def _from_workbook(path: Path, what: str, needed: Collection[str]) -> Sheet:
+def _from_workbook(
+    path: Path, what: str, needed: Collection[str], others: Mapping[str, Collection[str]]
+) -> Sheet:
     with opened_workbook(path, what) as workbook:
         for worksheet in workbook.worksheets:
             columns = _columns(what, next(lines(worksheet, what), (0, []))[1])
+            columns, _ = _guessed(columns, others)
             if len(workbook.worksheets) == 1 or (columns and set(needed) <= set(columns)):
-                sheet = _table(what, lines(worksheet, what))
+                sheet = _table(what, lines(worksheet, what), others)
                 break
         else:
             raise InputError(
@@ -98,12 +109,13 @@ def _from_workbook(path: Path, what: str, needed: Collection[str]) -> Sheet:
     return sheet
 
 
-def _table(what: str, numbered: Lines) -> Sheet:
+def _table(what: str, numbered: Lines, others: Mapping[str, Collection[str]]) -> Sheet:
     columns: tuple[str, ...] = ()
+    guessed: dict[str, str] = {}
     rows: list[SheetRow] = []
     for line, cells in numbered:
         if not columns:
-            columns = _columns(what, cells)
+            columns, guessed = _guessed(_columns(what, cells), others)
             continue
         if len(rows) == _MAX_ROWS:
             raise InputError(f"{what} has more than {_MAX_ROWS:,} lines; is it a table of patients?")
@@ -114,7 +126,20 @@ def _table(what: str, numbered: Lines) -> Sheet:
             f"{what} must hold a line of column names and one line per patient, "
             f"but has {min(len(columns), 1)} lines."
         )
-    return Sheet(what, tuple(filter(None, columns)), rows)
+    return Sheet(what, tuple(filter(None, columns)), rows, guessed)
+
+
+def _guessed(
+    columns: tuple[str, ...], others: Mapping[str, Collection[str]]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The columns under the names that are needed, and which were called otherwise: needed -> the table's word."""
+    guessed = {}
+    for needed, names in others.items():
+        there = [name for name in columns if name in names]
+        if needed not in columns and len(there) == 1:
+            guessed[needed] = there[0]
+    renamed = {typed: needed for needed, typed in guessed.items()}
+    return tuple(renamed.get(name, name) for name in columns), guessed
 
 
 def _columns(what: str, cells: Sequence[str]) -> tuple[str, ...]:

@@ -19,13 +19,14 @@ import json
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.guard import GuardedPool
-from storage.atomic import replacing, write_json
+from storage.atomic import remove_folder, replacing, write_json
 from storage.config import IngestConfig
 from storage.errors import InputError, StorageError
 from storage.identity import Secret, key_path, work_path
@@ -119,6 +120,21 @@ class IngestTask:
         if not path.exists():
             raise StorageError(f"{path} is missing: this ingest is not begun yet; begin it first.")
         return str(json.loads(path.read_text())["id"])
+
+    @contextmanager
+    def leaving_nothing(self) -> Iterator[None]:
+        """What a refused ingest (InputError) made where there was nothing goes again: its key, the empty store."""
+        root = self.store_root
+        ours = [self.key_path, *(root / name for name in ("store.json", "records", "shards", "generations"))]
+        new = not any(path.exists() for path in ours)
+        try:
+            yield
+        except InputError:
+            for path in ours if new and not (root / "CURRENT").exists() else ():
+                if path.is_dir():
+                    remove_folder(path)
+                path.unlink(missing_ok=True)
+            raise
 
     def discard_work(self) -> None:
         """Forget what an earlier ingest left between its steps."""

@@ -85,7 +85,7 @@ def _decode(worker: GuardedWorker, task: IngestTask, source: Source) -> list[Enc
     return worker.call(
         encode_films,
         task.raw / source.name,
-        source.sha256,
+        source.crc32c,
         source.frames,
         source.chosen,
         source.override,

@@ -28,6 +28,7 @@ from storage.errors import InputError
 from storage.identity import Secret
 from storage.schemas import EXCLUSIONS, OUTCOMES
 from storage.tables import empty
+from storage.wording import counted
 
 STAGE = "outcomes"
 USED, MERGED = "used", "merged"
@@ -65,7 +66,7 @@ class Outcomes:
         if without <= _MANY * len(self.placed):
             return ""
         return (
-            f"{without:,} of {len(self.placed):,} rows of the table have no film: "
+            f"{without:,} of {counted(len(self.placed), 'row')} of the table without a film: "
             "radmill outcomes match shows who nearly matches"
         )
 
@@ -85,8 +86,8 @@ def check_any_match(sheet: OutcomeSheet, subjects_by_patient: Subjects) -> None:
     """Raise InputError where no row belongs to a subject with a film: told before any film is decoded."""
     if not any(sheet.film_id(row.get(PATIENT)) in subjects_by_patient for row in sheet.sheet.rows):
         raise InputError(
-            f"None of the {len(sheet.sheet.rows)} rows of {sheet.sheet.what} belongs to one of the films' subjects. "
-            "patient_id must be the PatientID of the DICOM header; of other files, what ingest.subject_from "
+            f"None of the {counted(len(sheet.sheet.rows), 'row')} of {sheet.sheet.what} belongs to one of the films' "
+            "subjects. patient_id must be the PatientID of the DICOM header; of other files, what ingest.subject_from "
             "takes from the path. radmill outcomes match raw=DIR outcomes=FILE shows what nearly matches; "
             "mapping=FILE tells it other ids."
         )

@@ -5,6 +5,7 @@ It quotes the table as its owner typed it, and nothing of the films' headers and
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,16 @@ from pipelines.outcomes.measurements import MEASURES, OPTIONAL
 from pipelines.outcomes.rule import parse_rule
 from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
 from storage.identity import Secret, normalise
+from storage.wording import counted
 
 _SHOWN = 20
+_FORM_LENGTH = 30
+_FORMS = 3  # examples of cells that are not understood
+_WANTED = {
+    "date": "; write days as 2020-02-29, 29.2.2020 or 20200229",
+    "sex": "; write F or M",
+    "treatment": "; write yes or no",
+}
 _READ = {PATIENT, "treatment", *OPTIONAL, *MEASURES}
 
 
@@ -44,8 +53,8 @@ class MatchReport:
         yield self._films()
         yield from self._table()
         yield (
-            f"matched     {self.matched:,} subjects; {self.only_films:,} only in the films, "
-            f"{self.only_sheet:,} patients only in the table"
+            f"matched     {counted(self.matched, 'subject')}; {self.only_films:,} only in the films, "
+            f"{counted(self.only_sheet, 'patient')} only in the table"
         )
         bins = ", ".join(
             f"{count:,} {name.replace('_', ' ')}" for name, count in _ordered(self.outcomes.bins)
@@ -58,17 +67,38 @@ class MatchReport:
             for line, typed, miss in self.near
         ]
         yield from _listed("near misses", near)
+        if near:
+            heal = "export the ids as text, or name mapping=FILE with sheet_id and film_id"
+            yield f"  in all {'; '.join(self._near())}: {heal}"
         refused = [
             f"line {row.line}: {row.detail}"
             for row in self.outcomes.placed
             if row.bin in ("unreadable", "z_score") or "several issuers" in row.detail
         ]
         yield from _listed("not usable", refused)
-        yield from _listed("not read", [f"line {line}: {column}" for line, column in self.outcomes.unread])
+        yield from _listed("not read", list(self._unread()))
+
+    def _unread(self) -> Iterator[str]:
+        """Per column how many cells are not understood, and in what forms they come, the most frequent first."""
+        rows = {row.line: row for row in self.sheet.sheet.rows}
+        columns: dict[str, list[tuple[int, str]]] = {}
+        for line, column in self.outcomes.unread:
+            columns.setdefault(column, []).append((line, _form(rows[line].get(column))))
+        for column, cells in columns.items():
+            lines = {form: line for line, form in reversed(cells)}
+            common = Counter(form for _, form in cells).most_common(_FORMS)
+            forms = ", ".join(f"{form} (line {lines[form]})" for form, _ in common)
+            yield f"{column}: {counted(len(cells), 'cell')} such as {forms}{_WANTED.get(column, '')}"
+
+    def _near(self) -> Iterator[str]:
+        """What the near misses have in common, and what heals them."""
+        for why, count in Counter(miss.differs_in for _, _, miss in self.near).items():
+            yield f"{counted(count, 'patient')} by {why}"
 
     def _films(self) -> str:
-        refused = f"; {self.people.refused:,} other files" if self.people.refused else ""
-        return f"films       {self.people.films:,} files of {len(self.people.film_days):,} subjects{refused}"
+        refused = f"; {counted(self.people.refused, 'other file')}" if self.people.refused else ""
+        subjects = counted(len(self.people.film_days), "subject")
+        return f"films       {counted(self.people.films, 'file')} of {subjects}{refused}"
 
     def _table(self) -> Iterator[str]:
         rows, columns = self.sheet.sheet.rows, self.sheet.sheet.columns
@@ -76,13 +106,17 @@ class MatchReport:
         read = [name for name in columns if name in {*_READ, self.sheet.column}]
         ignored = [name for name in columns if name not in read]
         more = f"; not read: {', '.join(ignored)}" if ignored else ""
-        yield f"table       {len(rows):,} rows of {patients:,} patients; read: {', '.join(read)}{more}"
+        table = f"{counted(len(rows), 'row')} of {counted(patients, 'patient')}"
+        yield f"table       {table}; read: {', '.join(read)}{more}"
+        if self.sheet.guesses:
+            yield f"columns     taken {self.sheet.guesses}; rename them if that is wrong"
         if self.sheet.film_ids:
             typed = {normalise(row.get(PATIENT)) for row in rows}
             used = len(typed & self.sheet.film_ids.keys())
-            yield f"mapping     {used:,} of {len(self.sheet.film_ids):,} lines belong to the table"
+            belong = "belongs" if used == 1 else "belong"
+            yield f"mapping     {used:,} of {counted(len(self.sheet.film_ids), 'line')} {belong} to the table"
         if serials := sum(is_serial(row.get("date")) for row in rows):
-            yield f"days        {serials:,} are a spreadsheet's serial numbers, counted from 1899-12-30"
+            yield f"days        {counted(serials, 'serial number')} of a spreadsheet, counted from 1899-12-30"
 
     def _values(self) -> Iterator[str]:
         values = self.outcomes.rows["t_score"].tolist()
@@ -92,14 +126,15 @@ class MatchReport:
         yield (
             f"{column:11} {min(values):g} to {max(values):g}, median {statistics.median(values):g}; {rule.text} makes "
             f"{sum(map(rule.outcome, values)):,} of {len(values):,} positive; "
-            f"{sum(map(rule.tied, values)):,} lie exactly on the limit"
+            f"exactly on the limit: {sum(map(rule.tied, values)):,}"
         )
         days = self.outcomes.rows["days"].dropna().tolist()
         apart = f", {min(days):g} to {max(days):g}" if days else ""
         yield f"film to DXA days known for {len(days):,} of {len(values):,}{apart}; window {self._window()}"
         rows = Counter(row.token for row in self.outcomes.placed if row.bin in _EXAMS)
         if several := sum(count > 1 for count in rows.values()):
-            yield f"several     {several:,} subjects were measured on several days"
+            were = "was" if several == 1 else "were"
+            yield f"several     {counted(several, 'subject')} {were} measured on several days"
 
     def _window(self) -> str:
         return "none" if self.study.window_days is None else f"{self.study.window_days} days"
@@ -139,6 +174,11 @@ def match_report(sheet: OutcomeSheet, study: StudyConfig, people: People) -> Mat
 def _ordered(bins: dict[str, int]) -> list[tuple[str, int]]:
     first = [(name, bins[name]) for name in (USED, MERGED) if name in bins]
     return first + sorted(item for item in bins.items() if item[0] not in (USED, MERGED))
+
+
+def _form(text: str) -> str:
+    """How a cell is written, without what it says: 03/04/2020 is 99/99/9999."""
+    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text))[:_FORM_LENGTH]
 
 
 def _subjects(count: int) -> str:

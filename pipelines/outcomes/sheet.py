@@ -13,6 +13,31 @@ from storage.errors import InputError
 from storage.identity import normalise
 
 PATIENT = "patient_id"
+# What tables call these columns too, in one spelling; taken where a table has one of them alone, and said.
+OTHER_NAMES = {
+    PATIENT: (
+        "patientid",
+        "patient",
+        "patient_number",
+        "patient_no",
+        "patient_nr",
+        "pat_id",
+        "patid",
+        "pid",
+        "mrn",
+        "id",
+    ),
+    "t_score": (
+        "tscore",
+        "t",
+        "t_value",
+        "t_wert",
+        "t_score_min",
+        "lowest_t_score",
+        "min_t_score",
+        "dxa_t_score",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +47,11 @@ class OutcomeSheet:
     sheet: Sheet
     column: str
     film_ids: Mapping[str, str]
+
+    @property
+    def guesses(self) -> str:
+        """Which columns were taken for those that are needed; empty where they are called so."""
+        return ", ".join(f"{typed} as {needed}" for needed, typed in self.sheet.guessed.items())
 
     def film_id(self, patient: str) -> str:
         """How the films call a patient of the table; normalised."""
@@ -33,7 +63,8 @@ def read_outcome_sheet(path: Path, study: StudyConfig, mapping: Path | None = No
     """Read the table, and the mapping of its ids, before any film is read. InputError where a column is missing."""
     parse_rule(study.outcome_rule)
     column = column_name(study.outcome_column)
-    sheet = read_sheet(path, "outcomes", (PATIENT, column))
+    others = {name: OTHER_NAMES[name] for name in (PATIENT, column) if name in OTHER_NAMES}
+    sheet = read_sheet(path, "outcomes", (PATIENT, column), others)
     return OutcomeSheet(sheet, column, read_mapping(mapping) if mapping else {})
 
 

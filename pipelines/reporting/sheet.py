@@ -51,7 +51,8 @@ def write_sheet(
     """
     rows = choose(store, films, which, seed)
     if not rows:
-        raise InputError(f"{store.root} has no {'flagged ' * (which == 'flagged')}films to show.")
+        doubt = " whose polarity, side or spacing is in doubt" if which == "flagged" else ""
+        raise InputError(f"{store.root} has no films{doubt} to show.")
     cells = []
     for row in rows:
         cells.append(_cell(store, row, masks))

@@ -1,11 +1,16 @@
-"""What a store holds, in counts; groups of fewer than five people are not told apart."""
+"""What a store holds, in counts; groups of fewer than five people are not told apart.
+
+Nor are they told by what is left of a total: of a table that hides one small group, others are hidden too, the
+smallest first, until five people or more are behind what is hidden. The total itself is hidden where fewer than
+five people are in the store.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,29 +20,32 @@ from storage.atomic import write_bytes, write_text
 from storage.care import look
 from storage.errors import ConfigError
 from storage.manifest import Store
+from storage.wording import counted
 
 LEAST = 5  # people in a group that is shown by its number
 FEW = f"<{LEAST}"
+ALSO = "*"  # hidden so that the total does not tell the few
 _KINDS = (".html", ".png", ".svg")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A bar: its label, films and people in it (None: too few people to be told), bytes of its films."""
+    """A bar: its label, films and people in it, bytes of its films; None where they are hidden, and then why."""
 
     label: str
     films: int | None
     subjects: int | None
     size_bytes: int | None
+    hidden: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A store in numbers; excluded: reason -> files and frames."""
+    """A store in numbers, None where it holds too few people; excluded: reason -> files and frames."""
 
-    films: int
-    subjects: int
-    size_bytes: int
+    films: int | None
+    subjects: int | None
+    size_bytes: int | None
     phantom: bool
     groups: dict[str, list[Group]]
     excluded: dict[str, int]
@@ -50,10 +58,11 @@ def stats(store: Store) -> Stats:
     groups = {title: _grouped(rows, label) for title, label in _LABELS.items()}
     groups["films per subject"] = _grouped(rows, lambda row: _number(per_subject[row["subject"]], 1, 10))
     reasons = Counter(look.left_out(store, ["reason"])["reason"].to_pylist())
+    told = len(per_subject) >= LEAST
     return Stats(
-        films=len(rows),
-        subjects=len(per_subject),
-        size_bytes=sum(row["size"] for row in rows),
+        films=len(rows) if told else None,
+        subjects=len(per_subject) if told else None,
+        size_bytes=sum(row["size"] for row in rows) if told else None,
         phantom=any(row["data_kind"] == "phantom" for row in rows),
         groups=groups,
         excluded=dict(sorted(reasons.items())),
@@ -63,17 +72,25 @@ def stats(store: Store) -> Stats:
 def as_text(numbers: Stats) -> str:
     """The counts as lines to print."""
     lines = ["PHANTOM DATA"] * numbers.phantom
-    lines.append(
-        f"{numbers.films:,} films of {numbers.subjects:,} subjects, {numbers.size_bytes / 1e6:,.1f} MB"
-    )
+    lines.append(_headline(numbers))
     for title, groups in numbers.groups.items():
         lines += ["", f"{title:24} {'films':>9} {'subjects':>9} {'MB':>10}"]
         for group in groups:
-            size = FEW if group.size_bytes is None else f"{group.size_bytes / 1e6:,.1f}"
-            lines.append(f"  {group.label:22} {_told(group.films):>9} {_told(group.subjects):>9} {size:>10}")
+            size = group.hidden if group.size_bytes is None else f"{group.size_bytes / 1e6:,.1f}"
+            films, subjects = (_told(count, group.hidden) for count in (group.films, group.subjects))
+            lines.append(f"  {group.label:22} {films:>9} {subjects:>9} {size:>10}")
+    if any(group.hidden == ALSO for groups in numbers.groups.values() for group in groups):
+        lines += ["", f"{ALSO} hidden, or the total would tell the few people of the group beside it"]
     lines += ["", f"{'left out':24} {'files':>9}"]
     lines += [f"  {reason:22} {count:>9,}" for reason, count in numbers.excluded.items()] or ["  none"]
     return "\n".join(lines)
+
+
+def _headline(numbers: Stats) -> str:
+    if numbers.films is None or numbers.subjects is None or numbers.size_bytes is None:
+        return f"films of {FEW} subjects"
+    films, subjects = counted(numbers.films, "film"), counted(numbers.subjects, "subject")
+    return f"{films} of {subjects}, {numbers.size_bytes / 1e6:,.1f} MB"
 
 
 def write_plots(path: Path, numbers: Stats) -> None:
@@ -89,11 +106,11 @@ def write_plots(path: Path, numbers: Stats) -> None:
         for axes in drawn.axes:
             axes.remove()
         grid = drawn.figure.add_gridspec(rows, columns)
-        charts: list[tuple[str, list[tuple[str, int | None]]]] = [
-            (title, [(group.label, group.films) for group in groups])
+        charts = [
+            (title, [(group.label, group.films, _told(group.films, group.hidden)) for group in groups])
             for title, groups in numbers.groups.items()
         ]
-        charts.append(("left out", list(numbers.excluded.items())))
+        charts.append(("left out", [(name, count, f"{count:,}") for name, count in numbers.excluded.items()]))
         for place, (title, bars) in enumerate(charts):
             _bars(drawn.figure.add_subplot(grid[place // columns, place % columns]), title, bars)
     if path.suffix == ".png":
@@ -117,14 +134,15 @@ def _page(numbers: Stats, svg: str) -> str:
     return f"{head}{style}<h1>What the store holds</h1>{stamp}{svg}<pre>{escape(as_text(numbers))}</pre></html>\n"
 
 
-def _bars(axes: Any, title: str, bars: list[tuple[str, int | None]]) -> None:
+def _bars(axes: Any, title: str, bars: list[tuple[str, int | None, str]]) -> None:
+    """bars: label, length and what stands beside it."""
     from pipelines.reporting.palette import ACCENT, MUTED
 
-    labels = [label for label, _ in bars] or ["none"]
-    counts = [count or 0 for _, count in bars] or [0]
+    labels = [label for label, _, _ in bars] or ["none"]
+    counts = [count or 0 for _, count, _ in bars] or [0]
     axes.barh(range(len(labels)), counts, color=ACCENT, height=0.7)
-    for place, (_, count) in enumerate(bars):
-        axes.text(count or 0, place, f" {_told(count)}", va="center", fontsize=6.5, color=MUTED)
+    for place, (_, count, told) in enumerate(bars):
+        axes.text(count or 0, place, f" {told}", va="center", fontsize=6.5, color=MUTED)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xticks([])
     axes.set_xlim(0, 1.25 * max(*counts, 1))
@@ -141,12 +159,25 @@ def _grouped(rows: Iterable[dict[str, Any]], label: Callable[[dict[str, Any]], s
         films[name] += 1
         sizes[name] += row["size"]
         subjects[name].add(row["subject"])
-    groups = []
+    groups, hidden = [], _hidden(subjects)
     for name in sorted(films, key=_order):
-        told = len(subjects[name]) >= LEAST
-        counts = (films[name], len(subjects[name]), sizes[name]) if told else (None, None, None)
-        groups.append(Group(name, *counts))
+        if name in hidden:
+            groups.append(Group(name, None, None, None, FEW if len(subjects[name]) < LEAST else ALSO))
+        else:
+            groups.append(Group(name, films[name], len(subjects[name]), sizes[name]))
     return groups
+
+
+def _hidden(subjects: Mapping[str, Collection[str]]) -> set[str]:
+    """Which groups are hidden, given the people of each: the small ones, and what their totals would tell them by."""
+    by_size = sorted(subjects, key=lambda name: (len(subjects[name]), name))
+    hidden = {name for name in by_size if len(subjects[name]) < LEAST}
+    for name in by_size:
+        people = {person for one in hidden for person in subjects[one]}
+        if not hidden or (len(hidden) > 1 and len(people) >= LEAST):
+            break
+        hidden.add(name)
+    return hidden
 
 
 def _order(label: str) -> tuple[bool, float, str]:
@@ -190,5 +221,5 @@ _LABELS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _told(count: int | None) -> str:
-    return FEW if count is None else f"{count:,}"
+def _told(count: int | None, hidden: str) -> str:
+    return hidden if count is None else f"{count:,}"

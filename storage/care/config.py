@@ -22,7 +22,7 @@ class SheetConfig:
     films: int = 48
     """At most so many."""
     which: str = "random"
-    """random, or flagged: polarity, side or spacing in doubt."""
+    """random, or flagged: polarity (not told, or against itself; `inverted` is told), side or spacing in doubt."""
     masks: bool = False
     """true draws the outlines of the masks."""
     seed: int = 0

@@ -29,7 +29,7 @@ from storage.care.gc import collect, in_use
 from storage.errors import InputError, LockedError, StorageError
 from storage.identity import Secret, work_path
 from storage.manifest import Store
-from storage.records import Record, Row, load_record, save_record
+from storage.records import Record, Row, load_record, save_record, without_names
 from storage.seal import Sum, file_sum, read_sealed_json, write_sealed_json
 from storage.shards import Member, ShardWriter, checksum, iterate_members
 
@@ -70,6 +70,13 @@ def erase(root: Path, subject: str, secret: Secret, key_file: str | None = None)
     receipt |= {"finished": True, "generation": generation, "time": _now()}
     write_sealed_json(path, receipt)
     return receipt
+
+
+def erased_before(root: Path, subject: str, secret: Secret) -> dict[str, Any] | None:
+    """The receipt of an erasure that ended; None where there is none."""
+    path = root / "receipts" / f"{secret.tombstone(subject)}.json"
+    receipt = read_sealed_json(path) if path.exists() else None
+    return receipt if receipt and receipt["finished"] else None
 
 
 def _begun(store: Store, subject: str, tombstone: str) -> dict[str, Any]:
@@ -128,7 +135,8 @@ def _commit_without(store: Store, subject: str, keys: set[str]) -> str:
             pairs = zip(_samples(rest), rest[column], strict=True)
             rest[column] = [places.get(sample, {}).get(column, old) for sample, old in pairs]
         kept.append(rest)
-    exclusions = store.exclusions[store.exclusions["token"] != subject]
+    exclusions = store.exclusions[store.exclusions["token"] != subject].copy()
+    exclusions["detail"] = [without_names(detail, keys) for detail in exclusions["detail"].fillna("")]
     return store.commit(kept[0], kept[1], exclusions)
 
 

@@ -12,6 +12,7 @@ from storage.seal import CHECKSUMS, Sum, check_seal, file_sum, is_sealed, read_s
 MISSING = "it is missing"
 CHANGED = "its bytes do not match their checksum"
 BARE = "it carries no checksum"
+UNENDED = "its erasure has not ended; run radmill store erase again"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,6 +22,11 @@ class Damage:
     file: str
     what: str
     lost: str
+
+    @property
+    def unended(self) -> bool:
+        """Whether it is no damage but an erasure that was interrupted."""
+        return self.what == UNENDED
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what}; lost: {self.lost}"
@@ -78,9 +84,7 @@ def check_small(root: Path, path: Path, found: Verified, expected: Sum | None = 
     if expected is None and not is_sealed(data):
         found.unsealed.append(name)
     elif path.parent.name == "receipts" and not read_sealed_json(path)["finished"]:
-        found.damages.append(
-            Damage(name, "its erasure has not ended; run radmill store erase again", "nothing")
-        )
+        found.damages.append(Damage(name, UNENDED, "nothing"))
     return True
 
 

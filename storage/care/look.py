@@ -10,10 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from storage import generations, tables
+from storage.deidentify import SIDES
 from storage.errors import ConfigError
 from storage.manifest import Store
+from storage.vocabulary import VIEWS
 
 _PSEUDONYMS = ("key", "subject", "exam", "token", "device")
+_WORDS = {"laterality": SIDES, "view": VIEWS}  # closed vocabularies: a store need not have all of them
 _COMPARED = 5000  # keys that a mistyped one is compared with
 
 
@@ -57,6 +60,21 @@ def matching(rows: pa.Table, wanted: Mapping[str, str]) -> list[int]:
         else:
             picked = [row for row in picked if values[row] == value]
     return picked
+
+
+def check_known(root: Path, films: pa.Table, wanted: Mapping[str, str]) -> None:
+    """Raise ConfigError where a column's value is none that a film may have, or no pseudonym of the store."""
+    for column, value in wanted.items():
+        words = _WORDS.get(column, ())
+        if value in words or matching(films, {column: value}):
+            continue
+        if column in _PSEUDONYMS:
+            raise ConfigError(
+                f"{root} holds no film of {column} {value!r}, nor of one that begins so; "
+                f"radmill store ls store={root} lists them."
+            )
+        there = sorted({*filter(None, films[column].to_pylist()), *words})
+        raise ConfigError(f"{column} must be one of {', '.join(there)}, but is {value}.")
 
 
 def rows_where(rows: pa.Table, column: str, value: str) -> list[dict[str, Any]]:

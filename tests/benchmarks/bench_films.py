@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.film import render, subject_of
@@ -46,6 +49,28 @@ def films(kind: Kind, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8] |
         pixels = shaded(pixels, rng)
         pixels = pixels ^ rng.integers(0, 2, pixels.shape, dtype=np.uint16)
         yield np.ascontiguousarray(pixels.astype(np.uint8 if kind.bits == 8 else np.uint16))
+
+
+def write_dicom(
+    path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16], bits: int, number: int, subject: str
+) -> None:
+    """One uncompressed film."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number + 1}"
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = f"2.25.{number + 1}"
+    dataset.PatientID, dataset.Modality = subject, "DX"
+    dataset.ImageType = ["DERIVED", "PRIMARY", "PHANTOM"]
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored = 8 * pixels.dtype.itemsize, bits
+    dataset.HighBit, dataset.PixelRepresentation = bits - 1, 0
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
+    dataset.save_as(path, enforce_file_format=True)
 
 
 def shaded(pixels: NDArray[np.uint16], rng: np.random.Generator) -> NDArray[np.uint16]:

@@ -18,10 +18,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pydicom
-from bench_films import shaded
+from bench_films import shaded, write_dicom
 from numpy.typing import NDArray
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from pipelines.phantoms.cohort import write_cohort
 from pipelines.phantoms.config import PhantomsConfig
@@ -80,26 +78,7 @@ def write_films(folder: Path, films: list[NDArray[np.uint16]], numbers: range) -
         if number % 4 < 2:
             (folder / f"{number}.png").write_bytes(phantom_png(pixels, f"{number // 2}", "L"))
         else:
-            _write_dicom(folder / f"{number}.dcm", pixels, number)
-
-
-def _write_dicom(path: Path, pixels: NDArray[np.uint16], number: int) -> None:
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number + 1}"
-    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.SOPInstanceUID = f"2.25.{number + 1}"
-    dataset.PatientID, dataset.Modality = f"{number // 2}", "DX"
-    dataset.ImageType = ["DERIVED", "PRIMARY", "PHANTOM"]
-    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.PixelRepresentation = 0
-    dataset.PixelData = pixels.tobytes()
-    dataset["PixelData"].VR = "OW"
-    dataset.save_as(path, enforce_file_format=True)
+            write_dicom(folder / f"{number}.dcm", pixels, 12, number, f"{number // 2}")
 
 
 def ingested(raw: Path, store: Path) -> None:

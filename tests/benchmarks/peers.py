@@ -9,6 +9,7 @@ Each prints one line of JSON. png is OpenCV's own default, the fastest of the us
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -156,7 +157,8 @@ def main(words: list[str]) -> None:
         (write_litdata if name == "litdata" else write_webdataset)(paths, out, codec)
         seconds = time.perf_counter() - began
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-        print(json.dumps({"rate": len(paths) / seconds, "bytes": size, "seconds": seconds}))
+        cpu_s = sum(os.times()[:4])  # of this process and those that it waited for
+        print(json.dumps({"rate": len(paths) / seconds, "bytes": size, "seconds": seconds, "cpu_s": cpu_s}))
     else:
         _, name, target, wanted = words
         print(json.dumps({"rate": rate(forever(loader_of(name, Path(target))), float(wanted))}))

@@ -13,58 +13,52 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pydicom
-from bench_films import KINDS, Kind, films
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from bench_films import KINDS, Kind, films, write_dicom
 
-from pipelines.config import StudyConfig
-from pipelines.ingest.run import ingest
 from storage.codec import encode
-from storage.config import IngestConfig
 
 PROJECT = Path(__file__).parents[2]
 CODECS = ("png", "htj2k")
 PEERS = ("webdataset", "litdata")
+FEW = 4  # one film of so many is written first, to know what starting up takes
+INGEST = """
+import json, multiprocessing.forkserver, os, sys, time
+from pathlib import Path
+from pipelines.config import StudyConfig
+from pipelines.ingest.run import ingest
+from storage.config import IngestConfig
+
+began = time.perf_counter()
+raw, store, codec = sys.argv[1:]
+summary = ingest(Path(raw), Path(store), IngestConfig(codec=codec), StudyConfig(), processes=2)
+seconds = time.perf_counter() - began
+multiprocessing.forkserver._forkserver._stop()  # else the decoders' time is lost
+cpu_s = sum(os.times()[:4])
+print(json.dumps({"rate": summary.films / seconds, "seconds": seconds, "cpu_s": cpu_s}))
+"""
+Row = dict[str, float]
 
 
-def write_dicom(path: Path, pixels: np.ndarray[Any, Any], bits: int, number: int) -> None:
-    """One uncompressed film of a subject of its own."""
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number + 1}"
-    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.SOPInstanceUID = f"2.25.{number + 1}"
-    dataset.PatientID, dataset.Modality = str(number), "DX"
-    dataset.ImageType = ["DERIVED", "PRIMARY", "PHANTOM"]
-    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.BitsAllocated, dataset.BitsStored = 8 * pixels.dtype.itemsize, bits
-    dataset.HighBit, dataset.PixelRepresentation = bits - 1, 0
-    dataset.PixelData = pixels.tobytes()
-    dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
-    dataset.save_as(path, enforce_file_format=True)
-
-
-def ours(raw: Path, store: Path, codec: str) -> dict[str, float]:
-    """Ingest with the guard's 2 processes."""
-    began = time.perf_counter()
-    summary = ingest(raw, store, IngestConfig(codec=codec), StudyConfig(), processes=2)
-    seconds = time.perf_counter() - began
+def ours(raw: Path, store: Path, codec: str) -> Row:
+    """Ingest with the guard's 2 processes, in a process of its own."""
+    command = [sys.executable, "-c", INGEST, str(raw), str(store), codec]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
     size = sum(path.stat().st_size for path in (store / "shards").iterdir())
-    return {"rate": summary.films / seconds, "bytes": size, "seconds": seconds}
+    result: Row = json.loads(done.stdout.splitlines()[-1])
+    return result | {"bytes": size}
 
 
-def peer(python: str, name: str, raw: Path, out: Path, codec: str) -> dict[str, float]:
+def peer(python: str, name: str, raw: Path, out: Path, codec: str) -> Row:
     """The same by another library."""
     command = [
         python,
@@ -75,54 +69,86 @@ def peer(python: str, name: str, raw: Path, out: Path, codec: str) -> dict[str, 
         str(out),
         codec,
     ]
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
+    result: Row = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def encode_for(paths: list[Path], codec: str, seconds: float) -> float:
-    """Films per second of the codec alone, in this process."""
+def environment() -> dict[str, str]:
+    """One thread per process, and our modules."""
+    return os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+
+
+def measured(write: Callable[[Path, Path], Row], raw: Path, some: Path, out: Path) -> Row:
+    """All films, and the CPU time of each beyond those of `some`, so that what starts up does not count."""
+    few = write(some, out.with_name(f"{out.name}-some"))
+    row = write(raw, out)
+    films = len(list(raw.iterdir())) - len(list(some.iterdir()))
+    return row | {"cpu_ms": 1000 * (row["cpu_s"] - few["cpu_s"]) / films}
+
+
+def encode_for(paths: list[Path], codec: str, seconds: float) -> tuple[float, float]:
+    """Films per second of the codec alone, in this process, and ms of CPU time per film."""
     loaded = [pydicom.dcmread(path).pixel_array for path in paths]
-    began, count = time.perf_counter(), 0
+    began, cpu_began, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began < seconds:
         encode(loaded[count % len(loaded)], codec)
         count += 1
-    return count / (time.perf_counter() - began)
+    rate = count / (time.perf_counter() - began)
+    return rate, 1000 * (time.process_time() - cpu_began) / count
 
 
-def limit(raw: Path, codec: str, seconds: float) -> float:
-    """Films per second of the codec alone, in 2 processes."""
+def limit(raw: Path, codec: str, seconds: float) -> tuple[float, float]:
+    """Films per second of the codec alone, in 2 processes, and ms of CPU time per film."""
     paths = sorted(raw.glob("*.dcm"))[:4]
     with ProcessPoolExecutor(2, mp_context=get_context("forkserver")) as pool:
-        return sum(pool.map(encode_for, [paths] * 2, [codec] * 2, [seconds] * 2))
+        rates, cpu_ms = zip(*pool.map(encode_for, [paths] * 2, [codec] * 2, [seconds] * 2), strict=True)
+    return sum(rates), sum(cpu_ms) / 2
 
 
 def compare(kind: Kind, count: int, python: str, folder: Path, limit_s: float) -> None:
     """Print the table of one kind of films."""
-    raw = folder / "raw"
+    raw, some = folder / "raw", folder / "some"
     raw.mkdir(parents=True)
+    some.mkdir()
     for number, pixels in enumerate(films(kind, count)):
-        write_dicom(raw / f"{number:06d}.dcm", pixels, kind.bits, number)
+        path = raw / f"{number:06d}.dcm"
+        write_dicom(path, pixels, kind.bits, number, str(number))
+        if number % FEW == 0:
+            some.joinpath(path.name).hardlink_to(path)
     limits = {codec: limit(raw, codec, limit_s) for codec in CODECS}
-    rows = {f"ours {codec}": ours(raw, folder / f"store-{codec}", codec) for codec in CODECS}
+    rows = {
+        f"ours {codec}": measured(partial(ours, codec=codec), raw, some, folder / f"store-{codec}")
+        for codec in CODECS
+    }
     for codec in ("png", *(f"ours:{codec}" for codec in CODECS)):
         for name in PEERS:
-            rows[f"{name} {codec}"] = peer(python, name, raw, folder / f"{name}-{codec}", codec)
-    default = max(rows[f"{name} png"]["rate"] for name in PEERS)
+            write = partial(peer, python, name, codec=codec)
+            rows[f"{name} {codec}"] = measured(write, raw, some, folder / f"{name}-{codec}")
     print(f"\n{count} films of {kind.height} x {kind.width}, {kind.bits} bit, {kind.mb:.1f} MB each")
     print(
-        f"{'':22} films/s   MB/s  seconds  MB/film  of best peer, same codec  of their PNG  of codec's limit"
+        f"{'':22} films/s   MB/s  seconds  MB/film  CPU ms/film  of best peer, same codec  of their PNG",
+        end="",
     )
+    print("  of codec's limit (each: films/s, CPU)")
     for name, row in rows.items():
-        codec = name.split()[1].removeprefix("ours:")
         line = f"{name:22} {row['rate']:7.2f} {row['rate'] * kind.mb:6.0f} {row['seconds']:8.1f}"
-        line += f" {row['bytes'] / count / 1e6:8.2f}"
-        if name.startswith("ours "):
-            best = max(rows[f"{other} ours:{codec}"]["rate"] for other in PEERS)
-            shares = (row["rate"] / best, row["rate"] / default, row["rate"] / limits[codec])
-            line += " {:25.2f} {:13.2f} {:17.2f}".format(*shares)
-        print(line)
+        line += f" {row['bytes'] / count / 1e6:8.2f} {row['cpu_ms']:12.1f}"
+        print(line + (shares(name.split()[1], rows, limits) if name.startswith("ours ") else ""))
+
+
+def shares(codec: str, rows: dict[str, Row], limits: dict[str, tuple[float, float]]) -> str:
+    """What ingest reaches of the best peer with its codec, of the best with OpenCV's PNG, and of the codec alone.
+
+    By films per second, and by CPU time, which a busy machine distorts less.
+    """
+    row, text = rows[f"ours {codec}"], ""
+    for other, width in ((f"ours:{codec}", 19), ("png", 7)):
+        peers = [rows[f"{name} {other}"] for name in PEERS]
+        rate = row["rate"] / max(one["rate"] for one in peers)
+        text += f" {rate:{width}.2f} {min(one['cpu_ms'] for one in peers) / row['cpu_ms']:5.2f}"
+    rate, cpu_ms = limits[codec]
+    return text + f" {row['rate'] / rate:8.2f} {cpu_ms / row['cpu_ms']:5.2f}"
 
 
 def main() -> None:

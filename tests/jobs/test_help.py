@@ -67,3 +67,25 @@ def test_help_is_fast() -> None:
 
 def test_choices_are_the_files_of_conf() -> None:
     assert choices("study") == ["hand"] and choices("cluster") == ["allocation", "local", "slurm"]
+
+
+def test_the_first_of_two_words_lists_its_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["store", "--help"], ["store", "-h"], ["store"]):
+        assert main(words) == 0
+        told = capsys.readouterr().out
+        assert "store show" in told and "store erase" in told and "ingest " not in told.split("--help")[0]
+    assert "outcomes match" in help_of("outcomes", capsys)
+
+
+def test_no_key_without_effect_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, common in (
+        ("store ls", ()),
+        ("store verify", ("cluster",)),
+        ("store repair", ("study", "cluster")),
+    ):
+        told = help_of(name, capsys)
+        for group in ("study", "cluster"):
+            assert (f"{group}." in told, f"  {group}=" in told) == (group in common,) * 2
+        assert "fresh=" not in told
+    assert main(["store", "ls", "store=x", "study=hand"]) == 2
+    assert "does not know the key 'study'" in capsys.readouterr().err

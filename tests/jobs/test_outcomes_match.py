@@ -58,23 +58,25 @@ def test_films_and_table_side_by_side(raw: Path, tmp_path: Path, capsys: pytest.
     code, text = matched(capsys, f"raw={raw}", f"outcomes={tmp_path}/dxa.xlsx")
     assert code == 0
     assert text.splitlines() == [
-        "films       5 files of 5 subjects; 1 other files",
+        "films       5 files of 5 subjects; 1 other file",
         "table       8 rows of 6 patients; read: patient_id, t_score, date; not read: ward",
-        "days        1 are a spreadsheet's serial numbers, counted from 1899-12-30",
-        "matched     1 subjects; 4 only in the films, 5 patients only in the table",
+        "days        1 serial number of a spreadsheet, counted from 1899-12-30",
+        "matched     1 subject; 4 only in the films, 5 patients only in the table",
         "rows        1 used, 5 no film, 1 superseded, 1 unreadable",
-        "t_score     -2.5 to -2.5, median -2.5; <= -2.5 makes 1 of 1 positive; 1 lie exactly on the limit",
+        "t_score     -2.5 to -2.5, median -2.5; <= -2.5 makes 1 of 1 positive; exactly on the limit: 1",
         "film to DXA days known for 1 of 1, 1 to 1; window none",
-        "several     1 subjects were measured on several days",
+        "several     1 subject was measured on several days",
         "near misses:",
         "  line 2: patient_id 123 of the table is a subject of the films but for leading zeros",
         "  line 3: patient_id ab 7 of the table is a subject of the films but for dashes, dots or spaces",
         "  line 8: patient_id 1.23457E+11 of the table is a subject of the films but for "
         "the digits that a spreadsheet rounded away",
+        "  in all 1 patient by leading zeros; 1 patient by dashes, dots or spaces; 1 patient by the digits that "
+        "a spreadsheet rounded away: export the ids as text, or name mapping=FILE with sheet_id and film_id",
         "not usable:",
         "  line 6: the outcome is not a plausible number",
         "not read:",
-        "  line 5: date",
+        "  date: 1 cell such as 99/99/9999 (line 5); write days as 2020-02-29, 29.2.2020 or 20200229",
     ]
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -90,7 +92,7 @@ def test_a_mapping_heals_what_nothing_matched(
     assert "matched     0 subjects; 5 only in the films, 3 patients only in the table" in text
     code, text = matched(capsys, f"raw={raw}", f"outcomes={table}", f"mapping={mapping}")
     assert code == 0
-    assert "matched     2 subjects; 3 only in the films, 1 patients only in the table" in text
+    assert "matched     2 subjects; 3 only in the films, 1 patient only in the table" in text
     assert "mapping     2 of 3 lines belong to the table" in text
 
 
@@ -100,6 +102,54 @@ def test_long_lists_are_cut(raw: Path, tmp_path: Path, capsys: pytest.CaptureFix
     _, text = matched(capsys, f"raw={raw}", f"outcomes={table}")
     assert "near misses (the first 20 of 27):" in text
     assert text.count("but for leading zeros") == 20
+    assert "in all 27 patients by leading zeros: export the ids as text, or name mapping=FILE" in text
+
+
+def test_cells_that_are_not_read_are_grouped(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "dxa.csv"
+    dates = [*["03/04/2020"] * 40, *["29.2.20"] * 9, "soon", "2020"]
+    table.write_text("patient_id,t_score,date\n" + "".join(f"555,-1,{date}\n" for date in dates))
+    code, text = matched(capsys, f"raw={raw}", f"outcomes={table}")
+    assert code == 0
+    assert text.splitlines()[-2:] == [
+        "not read:",
+        "  date: 51 cells such as 99/99/9999 (line 2), 99.9.99 (line 42), aaaa (line 51); "
+        "write days as 2020-02-29, 29.2.2020 or 20200229",
+    ]
+    assert "03/04" not in text
+
+
+@pytest.mark.parametrize("patient", ["PatientID", "patient id", "id", "pat_id"])
+@pytest.mark.parametrize("score", ["T-Score", "tscore", "lowest T score"])
+def test_columns_by_other_names(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], patient: str, score: str
+) -> None:
+    table = tmp_path / "dxa.csv"
+    table.write_text(f"{patient},{score}\n555,-1\n")
+    code, text = matched(capsys, f"raw={raw}", f"outcomes={table}")
+    assert code == 0 and "1 used" in text
+    said = [line for line in text.splitlines() if line.startswith("columns")]
+    assert len(said) == ((patient != "patient id") or (score != "T-Score"))
+    assert ("as patient_id" in "".join(said)) == (patient != "patient id")
+
+
+def test_of_two_possible_columns_none_is_guessed(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "dxa.csv"
+    table.write_text("id,mrn,t_score\n1,555,-1\n")
+    assert main(["outcomes", "match", f"raw={raw}", f"outcomes={table}"]) == 2
+    err = capsys.readouterr().err
+    assert "has no column patient_id; it has id, mrn, t_score" in err
+
+
+def test_nothing_usable_is_a_failure(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "dxa.csv"
+    table.write_text("patient_id,t_score\n555,low\n")
+    code, text = matched(capsys, f"raw={raw}", f"outcomes={table}")
+    assert code == 1 and "rows        1 unreadable" in text
 
 
 def test_a_mapping_needs_outcomes(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from jobs.__main__ import main
+from pipelines.reporting.sheet import flags
+from storage.care import tombstones
 from storage.lock import FolderLock
 from storage.manifest import Store
+from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
+from storage.seal import write_sealed_json
+from storage.tables import empty
 from tests.storage.care.conftest import SECRET, SUBJECTS, film_key, make_store
 
 
@@ -111,6 +117,26 @@ def test_a_reader_that_has_enough(root: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_ls_of_what_can_not_be(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, sentence in (
+        ("laterality=left", "laterality must be one of B, L, R, but is left."),
+        ("modality=CT", "modality must be one of DX, but is CT."),
+        ("subject=nobody", "holds no film of subject 'nobody', nor of one that begins so"),
+    ):
+        code, out, err = said(capsys, "ls", f"store={root}", *words.split())
+        assert (code, out) == (2, "") and sentence in err
+    code, out, _ = said(capsys, "ls", f"store={root}", "laterality=R")
+    assert code == 0 and len(out.splitlines()) == 1, "a right hand may be asked for where there is none"
+
+
+def test_show_tells_the_outcome(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = said(capsys, "show", film_key(0, 0), f"store={root}")
+    assert "outcome              0 (value -1, rule -)" in out
+    (root / "outcomes.parquet").unlink()
+    _, out, _ = said(capsys, "show", film_key(0, 0), f"store={root}")
+    assert "outcome              -\n" in out
+
+
 def test_stats_hide_small_groups(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = said(capsys, "stats", f"store={root}", f"out={tmp_path}/stats.html")
     assert code == 0 and out.startswith("PHANTOM DATA\n10 films of 5 subjects")
@@ -129,6 +155,70 @@ def test_stats_hide_small_groups(root: Path, tmp_path: Path, capsys: pytest.Capt
     assert np.asarray(Image.open(tmp_path / "stats.png")).shape[1] > 1000
     code, _, err = said(capsys, "stats", f"store={root}", f"out={tmp_path}/stats.pdf")
     assert code == 2 and "must end in .html, .png, .svg" in err
+
+
+def grouped_store(root: Path, people: dict[str, int]) -> Path:
+    """A store of one film per person; view -> how many people."""
+    rows = []
+    for view, count in people.items():
+        for number in range(count):
+            name = f"{view}{number}"
+            described = {
+                "key": name,
+                "subject": name,
+                "token": name,
+                "view": view,
+                "shard": "s.tar",
+                "size": 10**6,
+            }
+            rows.append(
+                dict.fromkeys(MANIFEST.names) | described | {"height": 40, "width": 40, "data_kind": "real"}
+            )
+    (root / "shards").mkdir(parents=True)
+    (root / "shards" / "s.tar").write_bytes(b"")
+    store = Store.create(root, SECRET.key_id)
+    store.commit(pd.DataFrame(rows, columns=MANIFEST.names), empty(ANNOTATIONS), empty(EXCLUSIONS))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("people", "views"),
+    [
+        ({"PA": 30, "AP": 12, "LL": 2}, {"PA": "30", "AP": "*", "LL": "<5"}),  # 44 - 30 are two groups
+        ({"PA": 30, "AP": 4, "LL": 4}, {"PA": "30", "AP": "<5", "LL": "<5"}),  # eight people behind both
+        ({"PA": 30, "AP": 9, "LL": 1, "RL": 1}, {"PA": "30", "AP": "*", "LL": "<5", "RL": "<5"}),
+        ({"PA": 30, "AP": 5}, {"PA": "30", "AP": "5"}),
+        ({"PA": 30, "AP": 1}, {"PA": "*", "AP": "<5"}),
+    ],
+)
+def test_no_total_tells_a_hidden_group(
+    people: dict[str, int], views: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = said(capsys, "stats", f"store={grouped_store(tmp_path / 'grouped', people)}")
+    shown = {row[0]: row[1:] for line in out.splitlines() if (row := line.split()) and row[0] in people}
+    assert {view: row[0] for view, row in shown.items()} == views
+    assert all(set(row) == {views[view]} for view, row in shown.items() if not views[view].isdigit())
+    assert ("* hidden" in out) == ("*" in views.values())
+
+
+def test_a_store_of_few_people_tells_no_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = said(capsys, "stats", f"store={grouped_store(tmp_path / 'grouped', {'PA': 4})}")
+    assert out.splitlines()[0] == "films of <5 subjects" and "4" not in out.replace("40", "")
+
+
+def test_flagged_is_what_is_in_doubt(tmp_path: Path) -> None:
+    told = {"polarity_flag": "inverted", "laterality": "L", "spacing_source": "detector"}
+    assert flags(told) == []
+    assert flags(told | {"polarity_flag": "conflict"}) == ["polarity?"]
+
+
+def test_a_sheet_of_a_damaged_store_says_what_mends_it(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for shard in (root / "shards").glob("radiographs-*"):
+        shard.unlink()
+    code, _, err = said(capsys, "sheet", f"store={root}", f"out={tmp_path}/sheet.png")
+    assert code == 1 and "is missing; radmill store repair makes it again" in err
 
 
 def test_sheets(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +246,37 @@ def test_verify_and_repair_by_exit_code(root: Path, capsys: pytest.CaptureFixtur
     [shard] = (root / "shards").glob("radiographs-000001-*")
     shard.write_bytes(shard.read_bytes()[:-1])
     code, _, err = said(capsys, "repair", f"store={root}")
-    assert code == 2 and "1 shards are damaged; give raw=DIR" in err
+    assert code == 2 and "1 damaged shard: give raw=DIR" in err
+
+
+def test_verify_advises_what_applies(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = said(capsys, "verify", f"store={root}")
+    assert "repair" not in err and "10 films" in err
+    tombstones.add(root, "x")
+    write_sealed_json(root / "receipts" / "x.json", {"finished": False})
+    code, _, err = said(capsys, "verify", f"store={root}")
+    assert code == 1 and "1 erasure did not end: run the same radmill store erase again." in err
+    assert "repair" not in err
+    (root / "CURRENT").write_bytes(b"000009\n")
+    _, _, err = said(capsys, "verify", f"store={root}")
+    assert f"1 damaged file: radmill store repair store={root} makes it again." in err
+    next((root / "shards").glob("radiographs-*")).unlink()
+    _, _, err = said(capsys, "verify", f"store={root}")
+    assert f"2 damaged files: radmill store repair store={root} raw=DIR makes them again." in err
+
+
+def test_find_in_another_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    above = tmp_path / "raw" / "hospital"
+    above.mkdir(parents=True)
+    (above / "letter.txt").write_text("")
+    token = SECRET.token("letter.txt")
+    assert said(capsys, "find", f"token={token}", f"raw={above}", f"store={root}")[0] == 0
+    code, _, err = said(capsys, "find", f"token={token}", f"raw={tmp_path / 'raw'}", f"store={root}")
+    assert (
+        code == 2
+        and "None of the 1 file below raw=" in err
+        and "name the folder that ingest was given" in err
+    )
 
 
 def test_find(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +294,13 @@ def test_find(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_erase_by_patient(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = said(capsys, "erase", "patient= P3", f"store={root}")
-    assert code == 0 and "Erased: 2 films, 0 masks, 1 outcomes, 0 exclusions" in err
+    assert code == 0 and "Erased: 2 films, 0 masks, 1 outcome, 0 exclusions" in err
+    assert "run radmill segment again" in err and "What runs made of this store" in err
+    code, _, err = said(capsys, "erase", "patient=p3", f"store={root}")
+    assert code == 0 and "Erased before, on 20" in err and "nothing of this person was left" in err
+    assert "segment" not in err
+    code, _, err = said(capsys, "erase", "patient=p4", f"store={root}")
+    assert code == 0 and "Erased: 2 films" in err and "segment" not in err, "no segmentation was left"
     assert SUBJECTS[3] not in set(Store.open(root).manifest["subject"])
     code, _, err = said(capsys, "erase", f"store={root}")
     assert code == 2 and "needs subject=PSEUDONYM or patient=ID" in err

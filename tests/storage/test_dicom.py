@@ -36,6 +36,19 @@ def test_monochrome2_values_stay(write_dicom: Any, ramp: NDArray[np.uint16]) -> 
     assert (film.bits, film.pixels.dtype, film.meta.polarity_flag) == (12, np.uint16, "")
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("shape", [(40, 50), (41, 51), (3, 41, 51)])
+def test_plain_pixels_are_those_of_pydicom(write_dicom: Any, bits: int, shape: tuple[int, ...]) -> None:
+    dtype = np.uint8 if bits == 8 else np.uint16
+    full = np.iinfo(dtype).max  # above the bits stored lie an overlay's
+    pixels = np.random.default_rng(bits).integers(0, full, shape, dtype, endpoint=True)
+    path = write_dicom(pixels, BitsStored=bits)
+    films = read_dicom(path, LIMITS)
+    expected = pydicom.dcmread(path).pixel_array.reshape(-1, *shape[-2:])
+    for film, frame in zip(films, expected, strict=True):
+        np.testing.assert_array_equal(film.pixels, frame)
+
+
 def test_d4_monochrome1_is_inverted_about_the_bit_range_not_the_maximum(
     write_dicom: Any, ramp: NDArray[np.uint16]
 ) -> None:

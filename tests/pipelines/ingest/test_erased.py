@@ -40,3 +40,20 @@ def test_the_person_stays_away(hospital: Hospital, tmp_path: Path) -> None:
 def test_a_store_without_erasures_has_no_list(hospital: Hospital, tmp_path: Path) -> None:
     hospital.ingest(tmp_path / "store")
     assert not (tmp_path / "store" / "erased.json").exists()
+
+
+def test_a_copy_of_the_persons_film_does_not_name_it(hospital: Hospital, tmp_path: Path) -> None:
+    """Neither after the erasure, nor when the next ingest finds the copies again."""
+    root = tmp_path / "store"
+    first = hospital.raw / f"{CANARY}-1" / f"{CANARY}1_0.dcm"
+    (hospital.raw / "copy.dcm").write_bytes(first.read_bytes())
+    hospital.ingest(root)
+    secret = Secret.load_or_create(hospital.key_file)
+    subject = secret.subject("", f"{CANARY}-1")
+    keys = set(Store.open(root).manifest.query("subject == @subject")["key"])
+    [detail] = Store.open(root).exclusions.query("reason == 'duplicate'")["detail"]
+    assert detail.removeprefix("the same file as ") in keys
+    erase(root, subject, secret)
+    for _ in range(2):
+        assert not any(key in Store.open(root).all_exclusions.to_csv() for key in keys)
+        hospital.ingest(root)

@@ -103,7 +103,7 @@ def _outcomes(worker: GuardedWorker, path: Path, limits: Limits) -> list[str]:
         found = worker.call(inspect_file, path, limits)
         frames = found.header.frames
         films = worker.call(
-            encode_films, path, found.sha256, frames, range(frames), Override(), limits, "png"
+            encode_films, path, found.crc32c, frames, range(frames), Override(), limits, "png"
         )
     except Quarantined as error:
         return [error.reason]

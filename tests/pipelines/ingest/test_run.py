@@ -506,3 +506,27 @@ def test_a_lost_key_is_asked_for_and_never_replaced(hospital: Any, tmp_path: Pat
     assert not hospital.key_file.exists()
     kept.rename(hospital.key_file)
     assert hospital.ingest(tmp_path / "store").films == 12
+
+
+def test_a_refused_ingest_leaves_nothing(hospital: Any, tmp_path: Path) -> None:
+    """No key, no store; those that were there stay."""
+    root, whole = tmp_path / "store", hospital.outcomes.read_text()
+    hospital.outcomes.write_text("patient_id,t_score\nnobody,-1\n")
+    with pytest.raises(InputError, match="None of the 1 row of"):
+        hospital.ingest(root)
+    assert not hospital.key_file.exists() and not root.exists()
+    hospital.outcomes.write_text(whole)
+    hospital.ingest(root)
+    secret = hospital.key_file.read_bytes()
+    hospital.outcomes.write_text("patient_id,t_score\nnobody,-1\n")
+    with pytest.raises(InputError, match="None of the 1 row of"):
+        hospital.ingest(root)
+    assert hospital.key_file.read_bytes() == secret and len(Store.open(root).manifest) == 12
+
+
+def test_films_that_all_fail_leave_no_key(hospital: Any, tmp_path: Path) -> None:
+    for path in hospital.raw.rglob("*.dcm"):
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="holds no radiograph that can be used"):
+        hospital.ingest(tmp_path / "store")
+    assert not hospital.key_file.exists() and not any((tmp_path / "store").glob("*"))

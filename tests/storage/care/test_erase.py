@@ -10,16 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from storage import schemas
 from storage.care.erase import erase
 from storage.care.verify import verify
 from storage.errors import InputError, StorageError
 from storage.identity import work_path
 from storage.manifest import Store
+from storage.records import same_as
 from storage.seal import read_sealed_json
 from storage.shards import ShardWriter, iterate_members, read_member
-from tests.storage.care.conftest import SECRET, SUBJECTS, files, film_key
+from tests.storage.care.conftest import SECRET, SUBJECTS, files, film_key, rows
 
 GONE = 0
 
@@ -109,6 +112,30 @@ def test_it_says_the_same_twice(root: Path) -> None:
     held = files(root)
     assert erase(root, SUBJECTS[GONE], SECRET) == first
     assert files(root) == held
+
+
+def test_nobody_elses_row_names_the_person_any_more(root: Path, traces: list[bytes]) -> None:
+    store = Store.open(root)
+    copies = [(SECRET.token(f"copy {subject}"), film_key(subject, 0)) for subject in (GONE, 1 - GONE)]
+    left_out = [
+        {
+            "token": token,
+            "frame": 0,
+            "reason": "duplicate",
+            "detail": same_as("the same pixels", key),
+            "stage": "write",
+        }
+        for token, key in copies
+    ]
+    exclusions = pd.concat([store.exclusions, rows(schemas.EXCLUSIONS, left_out)])
+    store.commit(store.manifest, store.annotations, exclusions)
+    erase(root, SUBJECTS[GONE], SECRET)
+    assert found_in(root, traces) == set()
+    details = Store.open(root).exclusions.set_index("token")["detail"]
+    assert [details[token] for token, _ in copies] == [
+        "the same pixels",
+        f"the same pixels as {film_key(1 - GONE, 0)}",
+    ]
 
 
 def test_who_is_not_there(root: Path) -> None:
