@@ -72,6 +72,21 @@ def pooled(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[s
     }
 
 
+def paired_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> dict[str, float]:
+    """Within-fold AUC of one score minus another's among the subjects who have both, and its p value.
+
+    Nadeau and Bengio's corrected t over all folds of all repeats.
+    """
+    both_NR = np.isfinite(first_NR) & np.isfinite(second_NR)
+    first_F, second_F = (
+        cohort.within_fold_auc(np.where(both_NR, score, np.nan), cohort.once)[0]
+        for score in (first_NR, second_NR)
+    )
+    gain_F = first_F - second_F
+    num_folds = max(1, len(np.unique(cohort.fold_NR)))
+    return corrected_resampled_t(gain_F[np.isfinite(gain_F)], 1 / max(1, num_folds - 1)).to_dict()
+
+
 def baseline_mci2(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> dict[str, Any]:
     """The second metacarpal cortical index (2MCI) as the only predictor, low is positive, on the same folds.
 
