@@ -39,7 +39,7 @@ class Job:
         return (*self.required, *self.optional, *COMMON)
 
 
-_LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")
+_LEARNING = ("splits", "segmentation", "pretraining", "classification", "evaluation", "reporting")
 
 _ALL = (
     Job(
@@ -132,7 +132,7 @@ _ALL = (
         page="jobs.classify",
         required=("store", "out"),
         optional=("population",),
-        sections=("classification", "splits"),
+        sections=("classification", "splits", "evaluation"),
         section="classification",
         example="radmill classify store=DIR out=DIR",
     ),
@@ -150,6 +150,7 @@ _ALL = (
         page="jobs.evaluate",
         required=("model", "store", "out"),
         optional=("population",),
+        sections=("evaluation",),
         example="radmill evaluate model=RUN/classify store=DIR out=DIR",
     ),
     Job(
@@ -158,7 +159,7 @@ _ALL = (
         page="jobs.report",
         required=("store", "out"),
         optional=("population",),
-        sections=("reporting",),
+        sections=("reporting", "evaluation"),
         section="reporting",
         example="radmill report store=DIR out=DIR",
     ),

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
@@ -18,7 +20,8 @@ from pipelines.classification.aggregate import mean_over_bones
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.probe import Head, Segments, fit_heads
 from pipelines.evaluation.calibration import fit_logistic, logit
-from pipelines.evaluation.metrics import Confusion, Floats, Ints, auc, cumulative_counts
+from pipelines.evaluation.metrics import Floats, Ints, auc
+from pipelines.evaluation.thresholds import choose_threshold
 from storage.errors import TrainingError
 
 
@@ -36,9 +39,15 @@ class Selection:
     positive: int
 
 
-def fit_selected(
-    segments: Segments, num_regions: int, config: ClassificationConfig, seed: int
-) -> tuple[Head, Selection]:
+class Fitted(NamedTuple):
+    """A layer, what the inner folds chose for it, and their predictions: subject, outcome, probability."""
+
+    head: Head
+    chosen: Selection
+    inner: pd.DataFrame
+
+
+def fit_selected(segments: Segments, num_regions: int, config: ClassificationConfig, seed: int) -> Fitted:
     """Choose by inner folds, then fit on all segments. TrainingError where a class has too few subjects."""
     outcomes = dict(zip(segments.subject_N.tolist(), segments.outcome_N.tolist(), strict=True))
     subjects = sorted(outcomes)
@@ -52,7 +61,7 @@ def fit_selected(
     intercept_B, slope_B = fit_logistic(outcome_S, logit(chosen_S), once)
     selection = Selection(
         l2=config.l2[best],
-        threshold=choose_threshold(outcome_S, chosen_S, config.threshold),
+        threshold=choose_threshold(outcome_S, chosen_S, config.threshold, config.sensitivity),
         slope=float(slope_B[0]),
         intercept=float(intercept_B[0]),
         inner_log_loss=losses[best],
@@ -60,24 +69,8 @@ def fit_selected(
         subjects=len(subjects),
         positive=int(outcome_S.sum()),
     )
-    return fit_heads(segments, num_regions, [selection.l2])[0], selection
-
-
-def choose_threshold(outcome_S: Ints, probability_S: Floats, rule: str) -> float:
-    """The threshold between two neighbouring probabilities with the best macro-F1 (f1) or Youden's index.
-
-    Rule 0.5, or one probability only, gives 0.5; of equals the one nearest to 0.5 wins.
-    """
-    scores_K = np.unique(probability_S)[::-1]
-    if rule == "0.5" or len(scores_K) < 2:
-        return 0.5
-    (tp_K,), (fp_K,) = cumulative_counts(outcome_S, probability_S, np.ones((1, len(outcome_S))))
-    counts = Confusion(tp=tp_K, fp=fp_K, fn=tp_K[-1] - tp_K, tn=fp_K[-1] - fp_K)
-    # Youden's index is 2 * balanced accuracy - 1: the same maximum.
-    gain_K = counts.composites()["macro_f1" if rule == "f1" else "balanced_accuracy"][:-1]
-    middle_K = (scores_K[:-1] + scores_K[1:]) / 2
-    best = np.flatnonzero(gain_K >= gain_K.max() - 1e-12)
-    return float(middle_K[best[np.argmin(np.abs(middle_K[best] - 0.5))]])
+    inner = pd.DataFrame({"subject": subjects, "outcome": outcome_S, "probability": chosen_S})
+    return Fitted(fit_heads(segments, num_regions, [selection.l2])[0], selection, inner)
 
 
 def _inner_probabilities(

@@ -69,7 +69,9 @@ def simulate(effect: float, seed: int) -> Cell:
         for fold, (train, test) in enumerate(dealer.split(x_2ND[0], outcome_N)):
             fold_NR[test, repeat] = fold
             for method in range(2):
-                layer = LogisticRegression(C=1 / (L2 * len(train))).fit(x_2ND[method, train], outcome_N[train])
+                layer = LogisticRegression(C=1 / (L2 * len(train))).fit(
+                    x_2ND[method, train], outcome_N[train]
+                )
                 score_N = layer.decision_function(x_2ND[method, test])
                 probability_2NR[method, test, repeat] = sigmoid(score_N)
                 unseen_F = layer.decision_function(fresh_2FD[method])

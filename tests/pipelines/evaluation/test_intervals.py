@@ -12,6 +12,7 @@ from pipelines.evaluation.intervals import (
     bootstrap_weights,
     corrected_resampled_t,
     fold_widening,
+    holm,
     percentile_interval,
     wilson,
 )
@@ -37,11 +38,31 @@ def test_wilson_textbook_value() -> None:
 def test_corrected_t_is_the_paired_t_when_nothing_is_shared() -> None:
     difference_K = np.array([0.1, 0.0, 0.2, 0.05])
     plain = stats.ttest_1samp(difference_K, 0).confidence_interval(0.95)
-    interval = corrected_resampled_t(difference_K, test_over_train=0.0)
+    interval = corrected_resampled_t(difference_K[None], test_over_train=0.0)
     assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high))
-    wider = corrected_resampled_t(difference_K, test_over_train=0.25)
+    assert interval.p == pytest.approx(stats.ttest_1samp(difference_K, 0).pvalue)
+    wider = corrected_resampled_t(difference_K[None], test_over_train=0.25)
     assert wider.high - wider.low == pytest.approx((interval.high - interval.low) * np.sqrt(1 + 4 * 0.25))
-    assert np.isnan(corrected_resampled_t(difference_K[:1], 0.25).low)
+    assert np.isnan(corrected_resampled_t(difference_K[None, :1], 0.25).low)
+
+
+def test_repeats_steady_the_variance_but_are_no_new_subjects() -> None:
+    """The same repeat twice: the same error, and degrees of freedom alone make the interval a little narrower."""
+    difference_K = np.array([0.1, 0.0, 0.2, 0.05])
+    once = corrected_resampled_t(difference_K[None], 0.25)
+    twice = corrected_resampled_t(np.stack([difference_K, difference_K]), 0.25)
+    factor = stats.t.ppf(0.975, 6) / stats.t.ppf(0.975, 3)
+    assert twice.high - twice.value == pytest.approx(factor * (once.high - once.value))
+    with_hole = corrected_resampled_t(np.array([[0.1, np.nan, 0.2], [0.1, 0.0, 0.2]]), 0.25)
+    assert np.isfinite([with_hole.low, with_hole.p]).all()
+
+
+def test_holm_textbook() -> None:
+    """Holm 1979: .01, .04, .03 of three become .03, .06, .06; an undefined p does not count."""
+    assert holm([0.01, 0.04, np.nan, 0.03])[:2] == pytest.approx([0.03, 0.06])
+    assert holm([0.01, 0.04, np.nan, 0.03])[3] == pytest.approx(0.06)
+    assert np.isnan(holm([0.01, np.nan])[1])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 def test_widening_is_that_of_nadeau_and_bengio_and_stays_within_the_bounds() -> None:
