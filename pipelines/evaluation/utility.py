@@ -20,7 +20,7 @@ from pipelines.evaluation.cohort import Cohort, mean_defined
 from pipelines.evaluation.intervals import Interval, percentile_interval
 from pipelines.evaluation.metrics import Confusion, Floats, divide
 
-THRESHOLDS = np.arange(0.02, 0.62, 0.02)
+THRESHOLDS = np.arange(1, 61) / 100
 
 
 def utility(

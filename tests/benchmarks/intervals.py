@@ -25,10 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from pipelines.evaluation import metrics
+from pipelines.evaluation.baselines import likelihood_ratio
 from pipelines.evaluation.calibration import sigmoid
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc, paired_difference, pooled
-from pipelines.evaluation.intervals import bootstrap_weights
+from pipelines.evaluation.intervals import RESAMPLES, bootstrap_weights
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,7 +56,7 @@ def draw(rng: np.random.Generator, outcome_N: npt.NDArray[np.int64], effect: flo
     return np.asarray(np.sqrt(0.5) * shared_ND + np.sqrt(0.5) * own_2ND + shift_N1)
 
 
-def simulate(effect: float, seed: int) -> Cell:
+def simulate(effect: float, seed: int, resamples: int = RESAMPLES) -> Cell:
     """One cohort through repeated folds."""
     rng = np.random.default_rng([seed, round(1000 * effect)])
     outcome_N = (np.arange(SUBJECTS) < POSITIVE).astype(np.int64)
@@ -87,7 +88,7 @@ def simulate(effect: float, seed: int) -> Cell:
         fold_NR=fold_NR,
         prediction_NR=(probability_2NR[0] >= 0.5).astype(np.int64),
     )
-    weights_BN = bootstrap_weights(outcome_N, seed)
+    weights_BN = bootstrap_weights(outcome_N, seed, resamples)
     together = pooled(cohort, probability_2NR[0], weights_BN)
     intervals = {
         "auc": mean_auc(cohort, probability_2NR[0], weights_BN),
@@ -97,8 +98,12 @@ def simulate(effect: float, seed: int) -> Cell:
     }
     truths = {name: float(np.mean(values)) for name, values in truth.items()}
     difference = paired_difference(cohort, probability_2NR[0], probability_2NR[1])
-    excluded = not difference["low"] <= 0 <= difference["high"]
-    return Cell(intervals, truths | {"pooled auc": truths["auc"]}, {"difference of auc": excluded})
+    excluded = {"difference of auc": not difference["low"] <= 0 <= difference["high"]}
+    if effect == 0:
+        age_N1 = rng.normal(size=(SUBJECTS, 1))
+        test = likelihood_ratio(outcome_N, age_N1, probability_2NR[0], cohort.widening)
+        excluded["likelihood ratio"] = test["p"] < 0.05
+    return Cell(intervals, truths | {"pooled auc": truths["auc"]}, excluded)
 
 
 def coverage(cells: list[Cell]) -> dict[str, Any]:
