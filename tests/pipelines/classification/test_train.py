@@ -22,10 +22,17 @@ from storage.atomic import remove_folder
 from storage.config import SplitConfig
 from storage.errors import ConfigError, InputError, TrainingError
 from storage.manifest import Store
-from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
+from storage.schemas import EVALUABLE, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.tables import read_table
 
-TABLES = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "evaluable": EVALUABLE}
+TABLES = {
+    "regions": REGIONS,
+    "subjects": SUBJECTS,
+    "folds": FOLDS,
+    "evaluable": EVALUABLE,
+    "inner": INNER,
+    "scores": SCORES,
+}
 
 
 def run(developed: Any, toys: ModuleType, folder: Path, **changes: Any) -> str:
@@ -71,7 +78,7 @@ def test_a_subject_is_the_mean_of_its_bones_called_at_the_threshold_of_its_fold(
 
 
 def test_planted_stripes_are_found(finished: Path) -> None:
-    regions, subjects, folds, _ = (
+    regions, subjects, folds, *_ = (
         read_table(finished / f"{name}.parquet", schema) for name, schema in TABLES.items()
     )
     metrics = evaluate_subjects(subjects, 1, regions, folds)
@@ -89,7 +96,9 @@ def test_a_rerun_writes_the_same_bytes_with_and_without_cached_features(
             remove_folder(cache)
     run(developed, toys, tmp_path)
     names = sorted(path.name for path in finished.iterdir())
-    assert names == sorted([f"{name}.parquet" for name in TABLES] + ["model.json", "model.safetensors"])
+    assert names == sorted(
+        [f"{name}.parquet" for name in TABLES] + ["model.json", "model.safetensors", "protocol.json"]
+    )
     for name in names:
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
 

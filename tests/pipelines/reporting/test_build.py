@@ -106,7 +106,7 @@ class TestBytes:
         files = sorted(
             path.relative_to(run.out) for path in (run.out / "report").rglob("*") if path.is_file()
         )
-        assert len(files) == 12
+        assert len(files) == 14
         for name in files:
             assert (copy / name).read_bytes() == (run.out / name).read_bytes(), name
 
