@@ -119,7 +119,7 @@ OUTCOMES = pa.schema(
     }
 )
 
-# A subject appears once per fold; `split` is train or test.
+# A subject appears once per fold; `split` is train, test or, under the paper's protocol, validation.
 SPLITS = pa.schema({"subject": _STR, "fold": _I32, "split": _STR})
 
 # The analysis lock, beside the splits: a protocol as it was before its outcomes were opened, and each look at them.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from pipelines.classification.aggregate import mean_over_bones
@@ -71,6 +71,45 @@ def fit_selected(segments: Segments, num_regions: int, config: ClassificationCon
     )
     inner = pd.DataFrame({"subject": subjects, "outcome": outcome_S, "probability": chosen_S})
     return Fitted(fit_heads(segments, num_regions, [selection.l2])[0], selection, inner)
+
+
+def fit_by_validation(
+    train: Segments, validation: Segments, num_regions: int, config: ClassificationConfig
+) -> Fitted:
+    """As the hand paper chose: the penalty with the best macro-F1 of the validation subjects, called by argmax.
+
+    Of equals the strongest penalty. There is no calibration, and no inner prediction of the training subjects.
+    TrainingError where training or validation has nothing to choose by.
+    """
+    learnt = dict(zip(train.subject_N.tolist(), train.outcome_N.tolist(), strict=True))
+    if len(set(learnt.values())) < 2 or not len(validation.subject_N):
+        raise TrainingError(
+            f"The paper's protocol needs training subjects of both classes and a validation subject with a bone found, "
+            f"but has {len(learnt)} training subjects, {sum(learnt.values())} positive, and "
+            f"{len(set(validation.subject_N.tolist()))} validation subjects; use splits.protocol=folds."
+        )
+    heads = fit_heads(train, num_regions, config.l2)
+    outcomes = dict(zip(validation.subject_N.tolist(), validation.outcome_N.tolist(), strict=True))
+    outcome_S = np.array([outcomes[subject] for subject in sorted(outcomes)], dtype=np.int64)
+    probability_LS = [
+        mean_over_bones(validation.subject_N, head.probability(validation.features_ND, validation.region_N))[
+            1
+        ]
+        for head in heads
+    ]
+    gains = [f1_score(outcome_S, p_S >= 0.5, average="macro", zero_division=0) for p_S in probability_LS]
+    best = max(range(len(heads)), key=lambda index: (gains[index], config.l2[index]))
+    selection = Selection(
+        l2=config.l2[best],
+        threshold=0.5,
+        slope=np.nan,
+        intercept=np.nan,
+        inner_log_loss=float(log_loss(outcome_S, probability_LS[best], labels=[0, 1])),
+        inner_auc=float(auc(outcome_S, probability_LS[best], np.ones((1, len(outcome_S))))[0]),
+        subjects=len(learnt),
+        positive=sum(learnt.values()),
+    )
+    return Fitted(heads[best], selection, pd.DataFrame(columns=["subject", "outcome", "probability"]))
 
 
 def _inner_probabilities(

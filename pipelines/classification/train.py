@@ -34,12 +34,13 @@ from pipelines.classification.rows import (
     region_table,
     subject_table,
 )
-from pipelines.classification.select import fit_selected
+from pipelines.classification.select import fit_by_validation, fit_selected
 from pipelines.config import StudyConfig
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, bootstrap_weights
 from pipelines.evaluation.ledger import PRIMARY, lock, record
+from pipelines.evaluation.paper import paper_table
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
 from storage.atomic import write_json
@@ -126,9 +127,14 @@ def _protocol(
 
 
 def _splits(store: Store, split: SplitConfig, seed: int, outcomes: Mapping[str, int]) -> pd.DataFrame:
-    splits = load_or_make(store.root, split.protocol, seed, outcomes, split.folds)
+    sites = _sites(store) if split.by == "site" else None
+    splits = load_or_make(store.root, split.protocol, seed, outcomes, split.folds, sites)
     check_leaks(splits, store.manifest)
     return splits
+
+
+def _sites(store: Store) -> dict[str, str]:
+    return {str(subject): str(device or "") for subject, device in people(store)["device"].items()}
 
 
 def _labelled(
@@ -175,24 +181,34 @@ def _cross_validate(
 ) -> dict[str, pd.DataFrame]:
     """The tables of `_SCHEMAS`: test predictions, what each fold chose, and the inner folds' predictions."""
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _SCHEMAS}
-    for repeat, table in enumerate(splits):
-        for fold in range(split.folds):
-            progress(repeat * split.folds + fold, len(splits) * split.folds, "folds of the linear layer")
-            seed = split.seed + repeat
-            part = table[table["fold"] == fold].set_index("subject")["split"]
-            train, test = set(part.index[part == "train"]), set(part.index[part == "test"])
-            learnt_from = labelled.segments.of(sorted(train))
-            head, chosen, inner = fit_selected(learnt_from, len(study.regions), config, _seed(seed, fold))
-            origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
-            rows, segments = labelled.test_rows(test)
-            predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
-            parts["regions"].append(predicted)
-            parts["subjects"].append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
-            parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
-            parts["inner"].append(inner.assign(fold=fold, repeat=repeat))
-            parts["scores"].append(
-                predicted_scores(learnt_from, segments, labelled.measured, len(study.regions), origin)
-            )
+    rounds = [
+        (repeat, table, int(fold))
+        for repeat, table in enumerate(splits)
+        for fold in sorted(set(table["fold"]))
+    ]
+    for done, (repeat, table, fold) in enumerate(rounds):
+        progress(done, len(rounds), "folds of the linear layer")
+        seed = split.seed + repeat
+        part = table[table["fold"] == fold].set_index("subject")["split"]
+        test = set(part.index[part == "test"])
+        learnt_from, validation = (
+            labelled.segments.of(sorted(part.index[part == name])) for name in ("train", "validation")
+        )
+        if split.protocol == "paper":
+            fitted = fit_by_validation(learnt_from, validation, len(study.regions), config)
+        else:
+            fitted = fit_selected(learnt_from, len(study.regions), config, _seed(seed, fold))
+        head, chosen, inner = fitted
+        origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
+        rows, segments = labelled.test_rows(test)
+        predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
+        parts["regions"].append(predicted)
+        parts["subjects"].append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
+        parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
+        parts["inner"].append(inner.assign(fold=fold, repeat=repeat))
+        parts["scores"].append(
+            predicted_scores(learnt_from, segments, labelled.measured, len(study.regions), origin)
+        )
     return {
         name: pd.concat([part for part in tables if len(part)] or tables[:1])
         for name, tables in parts.items()
@@ -205,11 +221,17 @@ def _seed(seed: int, fold: int) -> int:
 
 
 def _summary(subjects: pd.DataFrame, split: SplitConfig) -> str:
+    if split.protocol == "paper":
+        table = paper_table(subjects)
+        return (
+            f"AUC {table['mean']['auc']:.3f} (SD {table['sd']['auc']:.3f}) over {len(table['seeds'])} seeds as in the "
+            "paper; its test sets are too small to rank anything"
+        )
     cohort = Cohort.from_table(subjects)
     auc = mean_auc(cohort, cohort.probability_NR, bootstrap_weights(cohort.outcome_N, BOOTSTRAP_SEED))
     not_evaluable = subjects["subject"].nunique() - len(cohort.subjects)
     return (
         f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) in {len(cohort.subjects)} subjects, "
         f"{int(cohort.outcome_N.sum())} positive, {not_evaluable} not evaluable; "
-        f"{split.repeats} x {split.folds} folds"
+        f"{split.repeats} x {len(np.unique(cohort.fold_NR))} folds"
     )

@@ -58,7 +58,7 @@ from pipelines.evaluation.metrics import Floats
 from pipelines.evaluation.missing import missing_by_outcome
 from pipelines.evaluation.regions import evaluate_regions, regions_found
 from pipelines.evaluation.subgroups import subgroups
-from pipelines.evaluation.thresholds import by_rule
+from pipelines.evaluation.thresholds import SENSITIVITY, by_rule
 from pipelines.evaluation.utility import net_benefit_difference, utility
 
 
@@ -68,12 +68,14 @@ class Background:
 
     inner: INNER, what the inner folds predicted of each training part. scores: SCORES, the regression. people: by
     subject age_years, sex (F, M or empty), weight_kg, device, score (the measured value). limit: of the study's rule.
+    sensitivity: that the threshold rule of this name asks for.
     """
 
     inner: pd.DataFrame | None = None
     scores: pd.DataFrame | None = None
     people: pd.DataFrame | None = None
     limit: float | None = None
+    sensitivity: float = SENSITIVITY
     config: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
@@ -151,7 +153,7 @@ def _beside(
         "utility": utility(cohort, models, config.prevalence, weights_BN),
     }
     if background.inner is not None and len(background.inner):
-        result["thresholds"] = by_rule(cohort, background.inner)
+        result["thresholds"] = by_rule(cohort, background.inner, background.sensitivity)
     if people is not None:
         result["subgroups"] = subgroups(cohort, people, calibrated_NR, config.subgroup_floor, weights_BN)
         if {"age_sex", "network_age_sex"} <= scores.keys():

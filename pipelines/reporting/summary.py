@@ -12,7 +12,9 @@ import pandas as pd
 from pipelines.classification.labelled import people
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, wilson
+from pipelines.evaluation.paper import paper_table
 from pipelines.evaluation.protocols import Background, evaluate_subjects, oracle_check
+from pipelines.evaluation.thresholds import SENSITIVITY
 from pipelines.outcomes.rule import parse_rule
 from pipelines.reporting.bones import populations, region_means, subject_means
 from pipelines.reporting.collect import Inputs
@@ -31,7 +33,8 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
     flowed = flow(inputs)
     means = subject_means(inputs.subjects)
     by_region = region_means(inputs.regions, inputs.study.regions)
-    evaluation = _evaluation(inputs, flowed, config)
+    paper = paper_table(inputs.subjects) if _as_in_the_paper(inputs) else None
+    evaluation = None if paper else _evaluation(inputs, flowed, config)
     tree: dict[str, Any] = {
         "format": FORMAT,
         "study": {
@@ -53,6 +56,7 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "cohort": cohort(inputs),
         "segmentation": segmentation_numbers(inputs),
         "evaluation": evaluation,
+        "paper": paper,
         "lock": {"id": (inputs.protocol or {}).get("id", ""), **asdict(inputs.looks)},
         "why_no_evaluation": _why_not(inputs, flowed) if evaluation is None else "",
         "training": training_panels(inputs.histories),
@@ -78,11 +82,13 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
         tested = inputs.subjects[inputs.subjects["outcome"].isin((0, 1))]
         # What was locked before the outcomes were opened counts, not what is asked for now.
         locked = (inputs.protocol or {}).get("contrast", config.contrast)
+        chosen = (inputs.protocol or {}).get("classification", {})
         background = Background(
             inner=inputs.inner,
             scores=inputs.scores,
             people=people(inputs.store),
             limit=parse_rule(inputs.study.outcome_rule).limit,
+            sensitivity=float(chosen.get("sensitivity", SENSITIVITY)),
             config=replace(config, contrast=locked),
         )
         evaluation = evaluate_subjects(
@@ -98,8 +104,15 @@ def _rule(inputs: Inputs) -> str:
     return ", ".join(sorted(set(inputs.store.outcomes["rule"].dropna()))) or inputs.study.outcome_rule
 
 
+def _as_in_the_paper(inputs: Inputs) -> bool:
+    splits = (inputs.protocol or {}).get("splits", {})
+    return inputs.source == "classify" and splits.get("protocol") == "paper"
+
+
 def _why_not(inputs: Inputs, flowed: Mapping[str, Any]) -> str:
     """Why there is no evaluation, and what would change that."""
+    if _as_in_the_paper(inputs):
+        return "These are small test sets drawn anew per seed, as in the paper; splits.protocol=folds gives intervals."
     positive = inputs.study.positive
     if flowed["subjects_outside"] == flowed["subjects"]:
         return f"These films are outside the intended population, so no probability of {positive} is given."

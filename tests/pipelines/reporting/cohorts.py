@@ -203,7 +203,12 @@ def write_predictions(folder: Path, store: Store, repeats: int = 2, folds: int =
     write_table(folder / "scores.parquet", scores[schemas.SCORES.names], schemas.SCORES)
     identity = lock(store.root, {"contrast": "age_sex"})
     record(store.root, identity, table)
-    write_json(folder / "protocol.json", {"id": identity, "contrast": "age_sex"})
+    protocol = {
+        "contrast": "age_sex",
+        "splits": {"protocol": "folds"},
+        "classification": {"sensitivity": 0.8},
+    }
+    write_json(folder / "protocol.json", {"id": identity, **protocol})
     write_table(folder / "subjects.parquet", table, schemas.SUBJECTS)
     write_table(folder / "regions.parquet", pd.DataFrame(regions), schemas.REGIONS)
 
