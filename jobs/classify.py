@@ -54,8 +54,18 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
         config, study = settings.classification, settings.study
         if settings.population == "child" or store.outcomes.empty:
             return embed(store, segmentation, encoder, folder, config, study, settings.population, progress)
+        contrast = settings.evaluation.contrast
         return train(
-            store, segmentation, segmenter, encoder, folder, config, settings.splits, study, progress
+            store,
+            segmentation,
+            segmenter,
+            encoder,
+            folder,
+            config,
+            settings.splits,
+            study,
+            progress,
+            contrast,
         )
 
     inputs = {
@@ -64,5 +74,6 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
         "segmentation": model_id,
         "encoder": model_fingerprint(encoder),
         "population": settings.population,
+        "contrast": settings.evaluation.contrast,
     }
     return flow.stage("classify", sections=("classification", "splits"), inputs=inputs, action=action)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cluster.config import ClusterConfig
 from pipelines.classification.config import ClassificationConfig
 from pipelines.config import StudyConfig
+from pipelines.evaluation.config import EvaluationConfig
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.reporting.config import ReportingConfig
@@ -63,6 +64,7 @@ class Settings:
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
     classification: ClassificationConfig = field(default_factory=ClassificationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     show: ShowConfig = field(default_factory=ShowConfig)
     sheet: SheetConfig = field(default_factory=SheetConfig)

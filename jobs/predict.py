@@ -34,8 +34,10 @@ def over_new_films(job: str, settings: Settings) -> int:
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.classification import predict as frozen
 
-        apply = frozen.evaluate if job == "evaluate" else frozen.predict
-        return apply(model, store, folder, settings.study, settings.population, progress)
+        arguments = (model, store, folder, settings.study, settings.population, progress)
+        if job == "evaluate":
+            return frozen.evaluate(*arguments, settings.evaluation)
+        return frozen.predict(*arguments)
 
     with held(job, out, store_root):
         inputs = {
@@ -44,5 +46,6 @@ def over_new_films(job: str, settings: Settings) -> int:
             "model": model_fingerprint(model),
             "population": settings.population,
         }
-        Flow(out, settings).stage(job, sections=(), inputs=inputs, action=action)
+        sections = ("evaluation",) if job == "evaluate" else ()
+        Flow(out, settings).stage(job, sections=sections, inputs=inputs, action=action)
     return 0

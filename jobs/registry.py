@@ -52,7 +52,7 @@ class Job:
         return tuple(group for group in GROUPS if group in self.common)
 
 
-_LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")
+_LEARNING = ("splits", "segmentation", "pretraining", "classification", "evaluation", "reporting")
 
 _ALL = (
     Job(
@@ -147,7 +147,7 @@ _ALL = (
         page="jobs.classify",
         required=("store", "out"),
         optional=("population",),
-        sections=("classification", "splits"),
+        sections=("classification", "splits", "evaluation"),
         section="classification",
         example="radmill classify store=DIR out=DIR",
     ),
@@ -174,6 +174,7 @@ _ALL = (
         page="jobs.evaluate",
         required=("model", "store", "out"),
         optional=("population",),
+        sections=("evaluation",),
         example="radmill evaluate model=RUN/classify store=DIR out=DIR",
     ),
     Job(
@@ -182,7 +183,7 @@ _ALL = (
         page="jobs.report",
         required=("store", "out"),
         optional=("population",),
-        sections=("reporting",),
+        sections=("reporting", "evaluation"),
         section="reporting",
         example="radmill report store=DIR out=DIR",
     ),

@@ -46,6 +46,7 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
             oracle_if_there,
             settings.population,
             progress,
+            settings.evaluation,
         )
         return f"{page.stat().st_size / 2**20:.1f} MB of HTML"
 
@@ -56,6 +57,8 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
         "store": store.fingerprint(),
         "outcomes": store.outcomes_fingerprint(),
         "population": settings.population,
+        # How often the test outcomes were opened stands in the report.
+        "evaluations": str(len(list((store_root / "splits").glob("evaluation-*.parquet")))),
         **{name: StageFolder(flow.out / name, {}).fingerprint() for name in stages},
     }
-    return flow.stage("report", sections=("reporting",), inputs=inputs, action=action)
+    return flow.stage("report", sections=("reporting", "evaluation"), inputs=inputs, action=action)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from storage.errors import ConfigError, check_at_least, check_one_of
 from storage.vocabulary import BODY_PARTS, VIEWS
 
-PROTOCOLS = ("folds",)
+PROTOCOLS = ("folds", "paper")
+SPLIT_BY = ("random", "site")
 CODECS = ("png", "htj2k")
 FRAME_RULES = ("all", "mid2", "first")
 
@@ -80,10 +81,12 @@ def check_subject_from(rule: str) -> None:
 
 @dataclass(kw_only=True, slots=True)
 class SplitConfig:
-    """Which subjects a model learns from and which it is tested on: stratified folds by subject, repeated."""
+    """Which subjects a model learns from and which it is tested on: folds by subject, repeated."""
 
     protocol: str = "folds"
-    """folds, dealt by subject and stratified by outcome."""
+    """folds, dealt by subject; or paper: per repeat 80 % train, 10 % validate and 10 % test, as the hand paper did."""
+    by: str = "random"
+    """random, stratified by outcome; or site: every X-ray machine is tested by a model that saw only the others."""
     folds: int = 5
     """Parts of the subjects; each is tested once per repeat."""
     repeats: int = 3
@@ -93,6 +96,11 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         check_one_of("splits.protocol", self.protocol, PROTOCOLS)
+        check_one_of("splits.by", self.by, SPLIT_BY)
+        if self.by == "site" and (self.protocol, self.repeats) != ("folds", 1):
+            raise ConfigError(
+                "splits.by=site needs splits.protocol=folds and splits.repeats=1: sites stay the same."
+            )
         check_at_least("splits.folds", self.folds, 2)
         check_at_least("splits.repeats", self.repeats, 1)
         check_at_least("splits.seed", self.seed, 0)

@@ -119,8 +119,12 @@ OUTCOMES = pa.schema(
     }
 )
 
-# A subject appears once per fold; `split` is train or test.
+# A subject appears once per fold; `split` is train, test or, under the paper's protocol, validation.
 SPLITS = pa.schema({"subject": _STR, "fold": _I32, "split": _STR})
+
+# The analysis lock, beside the splits: a protocol as it was before its outcomes were opened, and each look at them.
+PROTOCOLS = pa.schema({"protocol": _STR, "document": _STR})
+EVALUATIONS = pa.schema({"protocol": _STR, "predictions": _STR, "method": _STR, "tested": _I32})
 
 # One row per film and region of the study; a region not found has found = false and no bytes.
 REGION_INDEX = pa.schema(
@@ -215,6 +219,22 @@ FOLDS = pa.schema(
         "intercept": _F64,
         "inner_auc": _F64,
         "inner_log_loss": _F64,
+    }
+)
+
+# One row per repeat, fold and training subject: the probability by the inner fold's layer that had not seen it.
+INNER = pa.schema({"subject": _STR, "outcome": _I32, "probability": _F64, "fold": _I32, "repeat": _I32})
+
+# One row per repeat and tested subject whose value was measured: the regression beside the classifier.
+SCORES = pa.schema(
+    {
+        "subject": _STR,
+        "measured": _F64,
+        "predicted": _F64,
+        "fold": _I32,
+        "repeat": _I32,
+        "seed": _I32,
+        "method": _STR,
     }
 )
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from storage import schemas, tables
 from storage.errors import ConfigError, InputError
+
+PAPER_LEAST = 10  # of each class, so that validation and test hold one
 
 
 def make_splits(subject_outcomes: Mapping[str, int], folds: int, seed: int) -> pd.DataFrame:
@@ -31,16 +33,78 @@ def make_splits(subject_outcomes: Mapping[str, int], folds: int, seed: int) -> p
     return pd.concat(parts, ignore_index=True)
 
 
+def make_paper_splits(subject_outcomes: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """One fold: 80 % train, 10 % validation, 10 % test, stratified by outcome (schemas.SPLITS).
+
+    ConfigError where validation or test would lack a class.
+    """
+    subjects = sorted(subject_outcomes)
+    outcomes = [subject_outcomes[subject] for subject in subjects]
+    _check_classes(outcomes, 1)
+    rare, count = min(Counter(outcomes).items(), key=lambda item: item[1])
+    if count < PAPER_LEAST:
+        raise ConfigError(
+            f"splits.protocol=paper needs at least {PAPER_LEAST} subjects of each class, so that a tenth holds one, "
+            f"but {count} have outcome {rare}; use splits.protocol=folds."
+        )
+    split = np.full(len(subjects), "train", dtype=object)
+    rest, test = train_test_split(range(len(subjects)), test_size=0.1, stratify=outcomes, random_state=seed)
+    kept = [outcomes[index] for index in rest]
+    validation = train_test_split(rest, test_size=1 / 9, stratify=kept, random_state=seed)[1]
+    split[test], split[validation] = "test", "validation"
+    return pd.DataFrame({"subject": subjects, "fold": np.int32(0), "split": split})
+
+
+def make_site_splits(subject_outcomes: Mapping[str, int], sites: Mapping[str, str]) -> pd.DataFrame:
+    """A fold per site, in order of their names: it is tested, all others train (schemas.SPLITS).
+
+    ConfigError with fewer than two sites, or where the others lack a class.
+    """
+    subjects = sorted(subject_outcomes)
+    site_N = np.array([sites.get(subject) or "unknown" for subject in subjects])
+    outcome_N = np.array([subject_outcomes[subject] for subject in subjects])
+    names = sorted(set(site_N))
+    if len(names) < 2:
+        raise ConfigError(
+            f"splits.by=site needs films of at least two X-ray machines, but all {len(subjects)} subjects with outcome "
+            f"are of {len(names)}; use splits.by=random."
+        )
+    parts = []
+    for fold, name in enumerate(names):
+        test_N = site_N == name
+        if len(set(outcome_N[~test_N])) < 2:
+            raise ConfigError(
+                f"splits.by=site: without machine {fold} of {len(names)} all subjects have one outcome, so nothing can "
+                "be learnt to test it; use splits.by=random."
+            )
+        split = np.where(test_N, "test", "train")
+        parts.append(pd.DataFrame({"subject": subjects, "fold": np.int32(fold), "split": split}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def load_or_make(
-    store_root: Path, protocol: str, seed: int, subject_outcomes: Mapping[str, int], folds: int
+    store_root: Path,
+    protocol: str,
+    seed: int,
+    subject_outcomes: Mapping[str, int],
+    folds: int,
+    sites: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The splits of STORE/splits/<protocol>-<seed>.parquet, made at first use and never silently again.
 
+    protocol: folds or paper. sites: machine by subject, where each is a fold (STORE/splits/site-<seed>.parquet).
     Raises InputError where the file was made for other subjects or another number of folds.
     """
-    path = store_root / "splits" / f"{protocol}-{seed}.parquet"
+    name = "site" if sites is not None else protocol
+    path = store_root / "splits" / f"{name}-{seed}.parquet"
     if not path.exists():
-        tables.write_table(path, make_splits(subject_outcomes, folds, seed), schemas.SPLITS)
+        if sites is not None:
+            made = make_site_splits(subject_outcomes, sites)
+        elif protocol == "paper":
+            made = make_paper_splits(subject_outcomes, seed)
+        else:
+            made = make_splits(subject_outcomes, folds, seed)
+        tables.write_table(path, made, schemas.SPLITS)
     splits = tables.read_table(path, schemas.SPLITS)
     advice = "Choose another splits.seed, or remove the file and evaluate everything anew."
     known = set(splits["subject"])
@@ -50,7 +114,7 @@ def load_or_make(
             f"{path} was made for {len(known)} subjects with outcome; since then {new} came and {gone} went. "
             f"{advice}"
         )
-    if splits["fold"].nunique() != folds:
+    if name == "folds" and splits["fold"].nunique() != folds:
         raise InputError(
             f"{path} has {splits['fold'].nunique()} folds, but splits.folds is {folds}. {advice}"
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from storage.errors import ConfigError, check_at_least, check_one_of
+from storage.errors import ConfigError, check_at_least, check_between, check_one_of
 
-THRESHOLDS = ("f1", "youden", "0.5")
+THRESHOLDS = ("f1", "youden", "sensitivity", "0.5")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -20,7 +20,10 @@ class ClassificationConfig:
     inner_folds: int = 4
     """Folds of the training part, which choose l2, threshold and calibration."""
     threshold: str = "f1"
-    """What the inner folds maximise to find the subject's threshold: f1 (macro), youden, or 0.5 as it is."""
+    """What the inner folds maximise to find the subject's threshold: f1 (macro), youden, specificity at a fixed
+    sensitivity, or 0.5 as it is."""
+    sensitivity: float = 0.9
+    """Share of the positives that threshold=sensitivity must find in the inner folds."""
     batch_size: int = 64
     """Region images per pass through the encoder."""
 
@@ -30,4 +33,5 @@ class ClassificationConfig:
             raise ConfigError(f"classification.l2 must hold numbers above 0, but is {self.l2}.")
         check_at_least("classification.inner_folds", self.inner_folds, 2)
         check_one_of("classification.threshold", self.threshold, THRESHOLDS)
+        check_between("classification.sensitivity", self.sensitivity, 0.5, 1)
         check_at_least("classification.batch_size", self.batch_size, 1)

@@ -41,6 +41,29 @@ def outside_population(
     return set(manifest["key"][age_years < study.minimum_age_years])
 
 
+def nearest_exams(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """The known outcome nearest in time to the film, by subject: the one that classify takes."""
+    known = outcomes[outcomes["outcome"].isin((0, 1))]
+    return _nearest_first(known).drop_duplicates("subject").set_index("subject")
+
+
+def people(store: Store) -> pd.DataFrame:
+    """By subject with a film: age_years and sex (the exam's, else the films'), weight_kg, device, score (measured)."""
+    films = store.manifest.groupby("subject").agg(
+        film_age=("age_years", "median"), film_sex=("sex", "first"), device=("device", "first")
+    )
+    frame = films.join(nearest_exams(store.outcomes)[["age_years", "sex", "weight_kg", "t_score"]])
+    frame["age_years"] = frame["age_years"].astype("float64").fillna(frame["film_age"].astype("float64"))
+    frame["sex"] = frame["sex"].where(frame["sex"].fillna("") != "", frame["film_sex"]).fillna("")
+    frame["weight_kg"] = frame["weight_kg"].astype("float64")
+    return (
+        frame.drop(columns=["film_age", "film_sex"])
+        .assign(score=frame["t_score"].astype("float64"))
+        .drop(columns="t_score")
+        .sort_index()
+    )
+
+
 def _nearest_first(outcomes: pd.DataFrame) -> pd.DataFrame:
     distance = outcomes["days"].abs().fillna(np.inf)
     return outcomes.assign(distance=distance).sort_values(["subject", "distance", "exam"])

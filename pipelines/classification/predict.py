@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from pipelines.classification.described import check_study, outcomes_to_evaluate
 from pipelines.classification.embed import write_embeddings
 from pipelines.classification.features import region_features
 from pipelines.classification.finished import FinishedModel
-from pipelines.classification.labelled import outside_population
+from pipelines.classification.labelled import outside_population, people
 from pipelines.classification.rows import (
     UNKNOWN,
     Origin,
@@ -26,8 +28,11 @@ from pipelines.classification.rows import (
     subject_table,
 )
 from pipelines.config import StudyConfig
+from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED
-from pipelines.evaluation.protocols import evaluate_subjects
+from pipelines.evaluation.ledger import lock, record
+from pipelines.evaluation.protocols import Background, evaluate_subjects
+from pipelines.outcomes.rule import parse_rule
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.segment import segment_store
@@ -64,18 +69,29 @@ def evaluate(
     study: StudyConfig,
     population: str = "adult",
     progress: Progress = silent,
+    config: EvaluationConfig | None = None,
 ) -> str:
     """The same with outcomes; metrics.json beside it holds every measure of `evaluate_subjects`.
 
     Raises InputError where the store has no outcomes, or where the model has learnt from its
     subjects or films.
     """
-    finished = _load(model, study)
+    finished, config = _load(model, study), config or EvaluationConfig()
+    protocol = {
+        "primary": "AUC",
+        "contrast": config.contrast,
+        "model": hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest(),
+        "study": asdict(study),
+    }
+    identity = lock(store.root, protocol)
+    write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = outcomes_to_evaluate(model, store, study)
     regions, subjects = _apply(finished, model, store, folder, outcomes, population, progress)
     folds = pd.DataFrame([fold_row(finished.chosen, _origin(finished))])
     write_table(folder / "folds.parquet", folds, FOLDS)
-    metrics = evaluate_subjects(subjects, BOOTSTRAP_SEED, regions, folds)
+    record(store.root, identity, subjects)
+    background = Background(people=people(store), limit=parse_rule(study.outcome_rule).limit, config=config)
+    metrics = evaluate_subjects(subjects, BOOTSTRAP_SEED, regions, folds, background=background)
     write_json(folder / "metrics.json", metrics)
     auc, n = metrics["auc"], metrics["n"]
     return (

@@ -56,7 +56,7 @@ class Head:
 
 def fit_heads(segments: Segments, num_regions: int, l2: Sequence[float]) -> list[Head]:
     """One layer per penalty, in their order, minimising mean log loss + l2 / 2 * squared norm of weights."""
-    mean_RD, scale_RD = _moments(segments.features_ND, segments.region_N, num_regions)
+    mean_RD, scale_RD = moments(segments.features_ND, segments.region_N, num_regions)
     standard_ND = (segments.features_ND - mean_RD[segments.region_N]) / scale_RD[segments.region_N]
     model = LogisticRegression(max_iter=MAX_STEPS, warm_start=True)
     heads = {}
@@ -72,7 +72,7 @@ def fit_heads(segments: Segments, num_regions: int, l2: Sequence[float]) -> list
     return [heads[penalty] for penalty in l2]
 
 
-def _moments(features_ND: Floats, region_N: Ints, num_regions: int) -> tuple[Floats, Floats]:
+def moments(features_ND: Floats, region_N: Ints, num_regions: int) -> tuple[Floats, Floats]:
     """Mean and standard deviation per region (R x D each); with fewer than two segments, those of all."""
     mean_RD = np.repeat(features_ND.mean(axis=0)[None], num_regions, axis=0)
     scale_RD = np.repeat(features_ND.std(axis=0)[None], num_regions, axis=0)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import log_loss
+import pandas as pd
+from sklearn.metrics import f1_score, log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from pipelines.classification.aggregate import mean_over_bones
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.probe import Head, Segments, fit_heads
 from pipelines.evaluation.calibration import fit_logistic, logit
-from pipelines.evaluation.metrics import Confusion, Floats, Ints, auc, cumulative_counts
+from pipelines.evaluation.metrics import Floats, Ints, auc
+from pipelines.evaluation.thresholds import choose_threshold
 from storage.errors import TrainingError
 
 
@@ -36,9 +39,15 @@ class Selection:
     positive: int
 
 
-def fit_selected(
-    segments: Segments, num_regions: int, config: ClassificationConfig, seed: int
-) -> tuple[Head, Selection]:
+class Fitted(NamedTuple):
+    """A layer, what the inner folds chose for it, and their predictions: subject, outcome, probability."""
+
+    head: Head
+    chosen: Selection
+    inner: pd.DataFrame
+
+
+def fit_selected(segments: Segments, num_regions: int, config: ClassificationConfig, seed: int) -> Fitted:
     """Choose by inner folds, then fit on all segments. TrainingError where a class has too few subjects."""
     outcomes = dict(zip(segments.subject_N.tolist(), segments.outcome_N.tolist(), strict=True))
     subjects = sorted(outcomes)
@@ -52,7 +61,7 @@ def fit_selected(
     intercept_B, slope_B = fit_logistic(outcome_S, logit(chosen_S), once)
     selection = Selection(
         l2=config.l2[best],
-        threshold=choose_threshold(outcome_S, chosen_S, config.threshold),
+        threshold=choose_threshold(outcome_S, chosen_S, config.threshold, config.sensitivity),
         slope=float(slope_B[0]),
         intercept=float(intercept_B[0]),
         inner_log_loss=losses[best],
@@ -60,24 +69,47 @@ def fit_selected(
         subjects=len(subjects),
         positive=int(outcome_S.sum()),
     )
-    return fit_heads(segments, num_regions, [selection.l2])[0], selection
+    inner = pd.DataFrame({"subject": subjects, "outcome": outcome_S, "probability": chosen_S})
+    return Fitted(fit_heads(segments, num_regions, [selection.l2])[0], selection, inner)
 
 
-def choose_threshold(outcome_S: Ints, probability_S: Floats, rule: str) -> float:
-    """The threshold between two neighbouring probabilities with the best macro-F1 (f1) or Youden's index.
+def fit_by_validation(
+    train: Segments, validation: Segments, num_regions: int, config: ClassificationConfig
+) -> Fitted:
+    """As the hand paper chose: the penalty with the best macro-F1 of the validation subjects, called by argmax.
 
-    Rule 0.5, or one probability only, gives 0.5; of equals the one nearest to 0.5 wins.
+    Of equals the strongest penalty. There is no calibration, and no inner prediction of the training subjects.
+    TrainingError where training or validation has nothing to choose by.
     """
-    scores_K = np.unique(probability_S)[::-1]
-    if rule == "0.5" or len(scores_K) < 2:
-        return 0.5
-    (tp_K,), (fp_K,) = cumulative_counts(outcome_S, probability_S, np.ones((1, len(outcome_S))))
-    counts = Confusion(tp=tp_K, fp=fp_K, fn=tp_K[-1] - tp_K, tn=fp_K[-1] - fp_K)
-    # Youden's index is 2 * balanced accuracy - 1: the same maximum.
-    gain_K = counts.composites()["macro_f1" if rule == "f1" else "balanced_accuracy"][:-1]
-    middle_K = (scores_K[:-1] + scores_K[1:]) / 2
-    best = np.flatnonzero(gain_K >= gain_K.max() - 1e-12)
-    return float(middle_K[best[np.argmin(np.abs(middle_K[best] - 0.5))]])
+    learnt = dict(zip(train.subject_N.tolist(), train.outcome_N.tolist(), strict=True))
+    if len(set(learnt.values())) < 2 or not len(validation.subject_N):
+        raise TrainingError(
+            f"The paper's protocol needs training subjects of both classes and a validation subject with a bone found, "
+            f"but has {len(learnt)} training subjects, {sum(learnt.values())} positive, and "
+            f"{len(set(validation.subject_N.tolist()))} validation subjects; use splits.protocol=folds."
+        )
+    heads = fit_heads(train, num_regions, config.l2)
+    outcomes = dict(zip(validation.subject_N.tolist(), validation.outcome_N.tolist(), strict=True))
+    outcome_S = np.array([outcomes[subject] for subject in sorted(outcomes)], dtype=np.int64)
+    probability_LS = [
+        mean_over_bones(validation.subject_N, head.probability(validation.features_ND, validation.region_N))[
+            1
+        ]
+        for head in heads
+    ]
+    gains = [f1_score(outcome_S, p_S >= 0.5, average="macro", zero_division=0) for p_S in probability_LS]
+    best = max(range(len(heads)), key=lambda index: (gains[index], config.l2[index]))
+    selection = Selection(
+        l2=config.l2[best],
+        threshold=0.5,
+        slope=np.nan,
+        intercept=np.nan,
+        inner_log_loss=float(log_loss(outcome_S, probability_LS[best], labels=[0, 1])),
+        inner_auc=float(auc(outcome_S, probability_LS[best], np.ones((1, len(outcome_S))))[0]),
+        subjects=len(learnt),
+        positive=sum(learnt.values()),
+    )
+    return Fitted(heads[best], selection, pd.DataFrame(columns=["subject", "outcome", "probability"]))
 
 
 def _inner_probabilities(

@@ -9,8 +9,9 @@ fitted on all subjects goes into the finished model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,9 @@ from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.cortical import subject_indices
 from pipelines.classification.features import region_features
 from pipelines.classification.finished import check_segmenter, read_part, write_model
-from pipelines.classification.labelled import outside_population, subject_outcomes
+from pipelines.classification.labelled import outside_population, people, subject_outcomes
 from pipelines.classification.probe import Segments
+from pipelines.classification.regress import predicted_scores
 from pipelines.classification.rows import (
     Origin,
     check_segmented,
@@ -32,28 +34,35 @@ from pipelines.classification.rows import (
     region_table,
     subject_table,
 )
-from pipelines.classification.select import fit_selected
+from pipelines.classification.select import fit_by_validation, fit_selected
 from pipelines.config import StudyConfig
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, bootstrap_weights
+from pipelines.evaluation.ledger import PRIMARY, lock, record
+from pipelines.evaluation.paper import paper_table
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
+from storage.atomic import write_json
 from storage.config import SplitConfig
 from storage.errors import TrainingError
 from storage.manifest import Store
-from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
+from storage.schemas import EVALUABLE, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.splits import check_leaks, load_or_make
 from storage.tables import write_table
+
+_SCHEMAS = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "inner": INNER, "scores": SCORES}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Subjects with outcome: a row per film and region, and the evaluable ones' features in their order."""
+    """Subjects with outcome: a row per film and region, the evaluable ones' features in their order, and by
+    subject the 2MCI and the measured value."""
 
     rows: pd.DataFrame
     segments: Segments
     cortical: pd.DataFrame
+    measured: Mapping[str, float]
 
     def test_rows(self, subjects: set[str]) -> tuple[pd.DataFrame, Segments]:
         """Rows and segments of these subjects."""
@@ -70,14 +79,19 @@ def classify(
     split: SplitConfig,
     study: StudyConfig,
     progress: Progress = silent,
+    contrast: str = "age_sex",
 ) -> str:
-    """Write {regions,subjects,folds,evaluable}.parquet and the finished model; return a line to sum it up.
+    """Write {regions,subjects,folds,inner,scores,evaluable}.parquet and the finished model; return a line.
 
     segmenter, encoder: folders of the models that `segmentation` and the features come from; they go into the
-    finished model. Raises ConfigError or TrainingError where there are too few subjects, InputError where
-    films are not segmented, or were by another segmenter.
+    finished model. contrast: the comparison fixed beforehand; the protocol is locked before anything is tested
+    (`ledger`) and stands in protocol.json. Raises ConfigError or TrainingError where there are too few subjects,
+    InputError where films are not segmented, or were by another segmenter.
     """
     check_segmenter(segmenter, segmentation.model_id)
+    protocol = _protocol(config, split, study, contrast)
+    identity = lock(store.root, protocol)
+    write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = subject_outcomes(store, study)
     splits = [_splits(store, split, split.seed + repeat, outcomes) for repeat in range(split.repeats)]
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
@@ -87,22 +101,40 @@ def classify(
     method = str(read_part(encoder, "encoder")[0]["method"])
     # One thread: sums in another order would differ in the last bit, and with them the tables.
     with threadpool_limits(1):
-        regions, subjects, folds = _cross_validate(labelled, splits, config, split, study, method, progress)
-        head, selection = fit_selected(
+        tables = _cross_validate(labelled, splits, config, split, study, method, progress)
+        head, selection, _ = fit_selected(
             labelled.segments, len(study.regions), config, _seed(split.seed, split.folds)
         )
-    write_table(folder / "regions.parquet", regions, REGIONS)
-    write_table(folder / "subjects.parquet", subjects, SUBJECTS)
-    write_table(folder / "folds.parquet", folds, FOLDS)
+    for name, schema in _SCHEMAS.items():
+        write_table(folder / f"{name}.parquet", tables[name], schema)
+    record(store.root, identity, tables["subjects"])
     write_table(folder / "evaluable.parquet", evaluable_table(labelled.rows, outside), EVALUABLE)
     write_model(folder, segmenter, encoder, head, selection, config, study, films)
-    return _summary(subjects, split)
+    return _summary(tables["subjects"], split)
+
+
+def _protocol(
+    config: ClassificationConfig, split: SplitConfig, study: StudyConfig, contrast: str
+) -> dict[str, Any]:
+    """What the analysis lock holds: who counts as positive, who is tested, how it is decided, what is compared."""
+    return {
+        "primary": PRIMARY,
+        "contrast": contrast,
+        "study": asdict(study),
+        "splits": asdict(split),
+        "classification": asdict(config),
+    }
 
 
 def _splits(store: Store, split: SplitConfig, seed: int, outcomes: Mapping[str, int]) -> pd.DataFrame:
-    splits = load_or_make(store.root, split.protocol, seed, outcomes, split.folds)
+    sites = _sites(store) if split.by == "site" else None
+    splits = load_or_make(store.root, split.protocol, seed, outcomes, split.folds, sites)
     check_leaks(splits, store.manifest)
     return splits
+
+
+def _sites(store: Store) -> dict[str, str]:
+    return {str(subject): str(device or "") for subject, device in people(store)["device"].items()}
 
 
 def _labelled(
@@ -131,7 +163,10 @@ def _labelled(
         outcome_N=usable["outcome"].to_numpy(np.int64),
     )
     return Labelled(
-        rows=rows, segments=segments, cortical=subject_indices(segmentation, sorted(outcomes), outside)
+        rows=rows,
+        segments=segments,
+        cortical=subject_indices(segmentation, sorted(outcomes), outside),
+        measured={str(name): float(value) for name, value in people(store)["score"].items()},
     )
 
 
@@ -143,25 +178,41 @@ def _cross_validate(
     study: StudyConfig,
     method: str,
     progress: Progress,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Test predictions of every region and subject, and what each fold chose."""
-    regions, subjects, folds = [], [], []
-    for repeat, table in enumerate(splits):
-        for fold in range(split.folds):
-            progress(repeat * split.folds + fold, len(splits) * split.folds, "folds of the linear layer")
-            seed = split.seed + repeat
-            part = table[table["fold"] == fold].set_index("subject")["split"]
-            train, test = set(part.index[part == "train"]), set(part.index[part == "test"])
-            head, chosen = fit_selected(
-                labelled.segments.of(sorted(train)), len(study.regions), config, _seed(seed, fold)
-            )
-            origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
-            rows, segments = labelled.test_rows(test)
-            predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
-            regions.append(predicted)
-            subjects.append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
-            folds.append(fold_row(chosen, origin))
-    return pd.concat(regions), pd.concat(subjects), pd.DataFrame(folds)
+) -> dict[str, pd.DataFrame]:
+    """The tables of `_SCHEMAS`: test predictions, what each fold chose, and the inner folds' predictions."""
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _SCHEMAS}
+    rounds = [
+        (repeat, table, int(fold))
+        for repeat, table in enumerate(splits)
+        for fold in sorted(set(table["fold"]))
+    ]
+    for done, (repeat, table, fold) in enumerate(rounds):
+        progress(done, len(rounds), "folds of the linear layer")
+        seed = split.seed + repeat
+        part = table[table["fold"] == fold].set_index("subject")["split"]
+        test = set(part.index[part == "test"])
+        learnt_from, validation = (
+            labelled.segments.of(sorted(part.index[part == name])) for name in ("train", "validation")
+        )
+        if split.protocol == "paper":
+            fitted = fit_by_validation(learnt_from, validation, len(study.regions), config)
+        else:
+            fitted = fit_selected(learnt_from, len(study.regions), config, _seed(seed, fold))
+        head, chosen, inner = fitted
+        origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
+        rows, segments = labelled.test_rows(test)
+        predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
+        parts["regions"].append(predicted)
+        parts["subjects"].append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
+        parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
+        parts["inner"].append(inner.assign(fold=fold, repeat=repeat))
+        parts["scores"].append(
+            predicted_scores(learnt_from, segments, labelled.measured, len(study.regions), origin)
+        )
+    return {
+        name: pd.concat([part for part in tables if len(part)] or tables[:1])
+        for name, tables in parts.items()
+    }
 
 
 def _seed(seed: int, fold: int) -> int:
@@ -170,11 +221,17 @@ def _seed(seed: int, fold: int) -> int:
 
 
 def _summary(subjects: pd.DataFrame, split: SplitConfig) -> str:
+    if split.protocol == "paper":
+        table = paper_table(subjects)
+        return (
+            f"AUC {table['mean']['auc']:.3f} (SD {table['sd']['auc']:.3f}) over {len(table['seeds'])} seeds as in the "
+            "paper; its test sets are too small to rank anything"
+        )
     cohort = Cohort.from_table(subjects)
     auc = mean_auc(cohort, cohort.probability_NR, bootstrap_weights(cohort.outcome_N, BOOTSTRAP_SEED))
     not_evaluable = subjects["subject"].nunique() - len(cohort.subjects)
     return (
         f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) in {len(cohort.subjects)} subjects, "
         f"{int(cohort.outcome_N.sum())} positive, {not_evaluable} not evaluable; "
-        f"{split.repeats} x {split.folds} folds"
+        f"{split.repeats} x {len(np.unique(cohort.fold_NR))} folds"
     )

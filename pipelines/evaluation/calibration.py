@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from pipelines.evaluation.cohort import Cohort, mean_defined
-from pipelines.evaluation.intervals import percentile_interval
+from pipelines.evaluation.intervals import LEVEL, Interval, percentile_interval
 from pipelines.evaluation.metrics import Floats, Ints
 
 NEWTON_STEPS = 15
@@ -69,6 +70,18 @@ def reliability(outcome_N: Ints, probability_N: Floats, bins: int = 5) -> list[d
     ]
 
 
+def expected_over_observed(outcome_N: Ints, probability_NR: Floats) -> Interval:
+    """Positives expected over those observed; 95 % interval on the log scale (Riley 2016): O varies, E does not."""
+    observed = int(outcome_N.sum())
+    if not observed:
+        return Interval(np.nan, np.nan, np.nan)
+    ratio = float(probability_NR.mean(axis=1).sum() / observed)
+    factor = float(
+        np.exp(stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 - observed / len(outcome_N)) / observed))
+    )
+    return Interval(ratio, ratio / factor, ratio * factor)
+
+
 def calibrated(cohort: Cohort, folds: pd.DataFrame) -> Floats:
     """Probabilities (N x R) after each fold's own calibration, fitted in its training part.
 
@@ -97,6 +110,7 @@ def summary(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[
         "intercept": percentile_interval(float(point[0][0]), resampled[0], **unbounded).to_dict(),
         "expected": float(probability_NR.mean()) if probability_NR.size else np.nan,
         "observed": float(cohort.outcome_N.mean()) if len(cohort.outcome_N) else np.nan,
+        "expected_over_observed": expected_over_observed(cohort.outcome_N, probability_NR).to_dict(),
         "bins": reliability(cohort.outcome_N, probability_NR[:, 0]),
     }
 

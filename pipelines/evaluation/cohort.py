@@ -57,6 +57,11 @@ class Cohort:
         """How much wider than the bootstrap's the intervals of trained scores are; see `fold_widening`."""
         return fold_widening(len(np.unique(self.fold_NR)))
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether one model tested everyone once, so that no subject trained what tests another."""
+        return self.fold_NR.shape[1] == 1 and len(np.unique(self.fold_NR)) == 1
+
     def within_fold_auc(self, score_NR: Floats, weights_BN: Floats) -> Floats:
         """AUC of a score in every fold of every repeat (B x folds), NaN where a fold lacks a class."""
         columns = [

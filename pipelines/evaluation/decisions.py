@@ -17,8 +17,8 @@ def at_threshold(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> 
     """Measures of the first repeat, in which every subject counts once, so that counts are people.
 
     Proportions carry Wilson intervals with count and total, the others bootstrap intervals. `sensitivity_all`
-    counts positives without a prediction as missed (intention to diagnose). `mean_over_repeats` is beside,
-    without intervals.
+    counts positives without a prediction as missed, `specificity_all` negatives without one as false alarms
+    (intention to diagnose, at its worst). `mean_over_repeats` is beside, without intervals.
     """
     first_N = cohort.prediction_NR[:, 0]
     point = Confusion.count(cohort.outcome_N, first_N, cohort.once)
@@ -30,6 +30,7 @@ def at_threshold(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> 
     for name, (count, total) in point.proportions().items():
         result[name] = _proportion(int(count[0]), int(total[0]))
     result["sensitivity_all"] = _proportion(int(point.tp[0]), num_positive)
+    result["specificity_all"] = _proportion(int(point.tn[0]), len(each) - num_positive)
     for name, values_B in resampled.composites().items():
         result[name] = percentile_interval(float(point.composites()[name][0]), values_B).to_dict()
     result["majority_accuracy"] = majority / len(each) if len(each) else np.nan

@@ -1,4 +1,4 @@
-"""How well probabilities rank the subjects: within folds (primary), pooled, and against the 2MCI alone."""
+"""How well probabilities rank the subjects: within folds (primary), pooled, and against another score."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipelines.evaluation import metrics
 from pipelines.evaluation.cohort import Cohort, mean_defined
+from pipelines.evaluation.delong import delong_difference
 from pipelines.evaluation.intervals import corrected_resampled_t, percentile_interval
 from pipelines.evaluation.metrics import Floats
 
@@ -72,22 +73,20 @@ def pooled(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[s
     }
 
 
-def baseline_mci2(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> dict[str, Any]:
-    """The second metacarpal cortical index (2MCI) as the only predictor, low is positive, on the same folds.
+def paired_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> dict[str, float]:
+    """AUC of one score minus another's among the subjects who have both, and its p value.
 
-    `difference` is the network's AUC minus the index's, fold by fold among the subjects who have an index.
+    Over folds: within-fold AUCs by Nadeau and Bengio's corrected t. On one fixed test set: DeLong.
     """
-    index = subjects.drop_duplicates("subject").set_index("subject")["mci2"].reindex(cohort.subjects)
-    has_N = index.notna().to_numpy(bool)
-    index_NR = np.repeat(-index.to_numpy(np.float64)[:, None], cohort.probability_NR.shape[1], axis=1)
-    network_NR = np.where(has_N[:, None], cohort.probability_NR, np.nan)
-    network_F, index_F = (cohort.within_fold_auc(score, cohort.once)[0] for score in (network_NR, index_NR))
-    gain_F = network_F - index_F
-    folds_per_repeat = max(1, len(np.unique(cohort.fold_NR)))
-    test_over_train = 1 / max(1, folds_per_repeat - 1)
-    return {
-        "n": int(has_N.sum()),
-        "positive": int(cohort.outcome_N[has_N].sum()),
-        "auc": mean_auc(cohort, index_NR, weights_BN, trained=False),
-        "difference": corrected_resampled_t(gain_F[np.isfinite(gain_F)], test_over_train).to_dict(),
-    }
+    if cohort.is_fixed:
+        return delong_difference(cohort, first_NR, second_NR).to_dict()
+    both_NR = np.isfinite(first_NR) & np.isfinite(second_NR)
+    first_F, second_F = (
+        cohort.within_fold_auc(np.where(both_NR, score, np.nan), cohort.once)[0]
+        for score in (first_NR, second_NR)
+    )
+    num_folds = len(np.unique(cohort.fold_NR))
+    gain_RF = np.full((cohort.fold_NR.shape[1], num_folds), np.nan)
+    for place, (repeat, fold, _) in enumerate(cohort.fold_members(first_NR)):
+        gain_RF[repeat, np.searchsorted(np.unique(cohort.fold_NR), fold)] = first_F[place] - second_F[place]
+    return corrected_resampled_t(gain_RF, 1 / max(1, num_folds - 1)).to_dict()

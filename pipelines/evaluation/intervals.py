@@ -35,6 +35,13 @@ class Interval:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Difference(Interval):
+    """Of two methods: its interval and the two-sided p value of no difference."""
+
+    p: float
+
+
 def bootstrap_weights(outcome_N: Ints, seed: int, resamples: int = RESAMPLES) -> Floats:
     """How often each subject is drawn (B x N), with replacement within each class: prevalence stays fixed."""
     rng = np.random.default_rng(seed)
@@ -78,15 +85,33 @@ def wilson(count: int, total: int) -> Interval:
     return Interval(count / total, float(interval.low), float(interval.high))
 
 
-def corrected_resampled_t(difference_K: Floats, test_over_train: float) -> Interval:
-    """Mean difference of two methods over K folds of repeated cross-validation (Nadeau and Bengio 2003).
+def corrected_resampled_t(difference_RF: Floats, test_over_train: float) -> Difference:
+    """Mean difference of two methods over R repeats of F folds (Nadeau and Bengio 2003); NaN: an undefined fold.
 
-    The variance is multiplied by 1/K + n_test/n_train, since the training parts of different folds overlap.
-    difference_K: one paired difference per fold and repeat, undefined folds left out.
+    The variance is multiplied by 1/F + n_test/n_train, since the training parts of different folds overlap. It is
+    that within a repeat, and 1/F stays 1/F however many repeats there are: they deal the same subjects again. With
+    1/(R F) instead, 9 % of simulated cohorts of 192 show a difference that is not there.
     """
-    num_folds = len(difference_K)
-    if num_folds < 2:
-        return Interval(float(difference_K.mean()) if num_folds else np.nan, np.nan, np.nan)
-    mean, variance = float(difference_K.mean()), float(difference_K.var(ddof=1))
-    half = stats.t.ppf((1 + LEVEL) / 2, num_folds - 1) * np.sqrt(variance * (1 / num_folds + test_over_train))
-    return Interval(mean, mean - float(half), mean + float(half))
+    defined_RF = np.isfinite(difference_RF)
+    folds_R = defined_RF.sum(axis=1)
+    mean = float(difference_RF[defined_RF].mean()) if defined_RF.any() else np.nan
+    freedom = int((folds_R[folds_R > 0] - 1).sum())
+    if freedom < 1:
+        return Difference(mean, np.nan, np.nan, np.nan)
+    squares = [np.square(row[np.isfinite(row)] - np.nanmean(row)).sum() for row in difference_RF[folds_R > 0]]
+    variance = float(np.sum(squares)) / freedom
+    error = float(np.sqrt(variance * (1 / folds_R[folds_R > 0].mean() + test_over_train)))
+    if error == 0:
+        return Difference(mean, mean, mean, 1.0 if mean == 0 else 0.0)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    return Difference(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
+
+
+def holm(p_K: list[float]) -> list[float]:
+    """p values corrected for their number (Holm 1979), in their order; undefined ones stay so and do not count."""
+    defined = sorted((p, index) for index, p in enumerate(p_K) if np.isfinite(p))
+    corrected, largest = [np.nan] * len(p_K), 0.0
+    for rank, (p, index) in enumerate(defined):
+        largest = max(largest, min(1.0, (len(defined) - rank) * p))
+        corrected[index] = largest
+    return corrected

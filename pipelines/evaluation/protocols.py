@@ -1,47 +1,82 @@
 """What is reported of a set of test predictions, and which figure is the primary one.
 
 `evaluate_subjects` returns plain numbers for metrics.json; NaN (null in the file) stands for undefined. An
-interval is {value, low, high} at 95 %; n and positive count subjects.
+interval is {value, low, high} at 95 %, a difference has p beside; n and positive count subjects.
 
     n                subjects, positive, negative, evaluable, not_evaluable, not_evaluable_positive, repeats,
                      folds (of all repeats), folds_used (those with both classes)
     prevalence       share of positives among the evaluable: the no-skill line of the PR curve
     auc              PRIMARY: mean within-fold AUC over all repeats, interval by subject bootstrap
+    auc_delong       the same by DeLong; only where one model tested one fixed set
     auc_folds        per repeat and fold: repeat, fold, n, positive, auc
     auc_all_regions  the primary measure among subjects with every region found: n, positive and an interval
     pooled           intervals auc, average_precision, brier: over all folds of a repeat together, mean over
                      repeats; auc_calibrated and brier_calibrated: after the logit calibration that each
                      training part fitted for its fold
     threshold        first repeat, where each subject counts once: confusion {tp, fp, fn, tn}; sensitivity,
-                     specificity, ppv, npv, accuracy: Wilson interval with count and total; sensitivity_all:
-                     the same with not evaluable positives as missed; f1, macro_f1, balanced_accuracy:
-                     bootstrap interval; majority_accuracy; mean_over_repeats {measure: value}
-    calibration      intervals slope, intercept (and slope_calibrated, intercept_calibrated); expected,
-    observed;
-                     bins [{n, positive, probability, observed}]
+                     specificity, ppv, npv, accuracy: Wilson interval with count and total; sensitivity_all,
+                     specificity_all: the same with who is not evaluable as an error; f1, macro_f1,
+                     balanced_accuracy: bootstrap interval; majority_accuracy; mean_over_repeats {measure: value}
+    thresholds       per rule (f1, youden, sensitivity, 0.5): see `thresholds.by_rule`
+    calibration      intervals slope, intercept (and slope_calibrated, intercept_calibrated),
+                     expected_over_observed; expected, observed; bins [{n, positive, probability, observed}]
+    utility          prevalence, ppv and npv at it, and the decision curve: see `utility.utility`
     curves           roc {fpr, tpr, low, high}; pr {recall, precision, low, high}: lists of equal length
-    regions          per region: region, auc (interval); n_ and probability_ of true_positive, positive, all
+    regions          per region: region, auc (interval), without (interval, difference): the mean over all other
+                     bones; n_ and probability_ of true_positive, positive, all
     regions_found    per number of regions found: regions, n, positive, correct, auc
-    baseline_mci2    2MCI alone on the same folds: n, positive, auc; difference: network minus 2MCI,
-                     Nadeau-Bengio interval
+    missing          who lacks some or all bones, by outcome: see `missing.missing_by_outcome`
+    baselines        per baseline: name, label, n, positive, auc, difference (network minus baseline)
+    added_value      what the network adds to age and sex: see `baselines.added_value`; net_benefit beside it
+    contrasts        the one fixed beforehand and the others with p by Holm: primary, others [{name, ..., p_holm}]
+    subgroups        see `subgroups.subgroups`
+    clear_cases      the primary AUC without measured values next to the limit: see `agreement.clear_cases`
+    score            agreement of the predicted with the measured value: see `agreement.agreement`
     oracle           value, low, high, alarm, sentence; only where the phantoms' oracle is given
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipelines.evaluation.agreement import agreement, clear_cases, three_classes
+from pipelines.evaluation.baselines import added_value, baseline_scores, compare
 from pipelines.evaluation.calibration import calibrated, summary
 from pipelines.evaluation.cohort import Cohort
+from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.curves import pr_curve, roc_curve
 from pipelines.evaluation.decisions import at_threshold
-from pipelines.evaluation.discrimination import auc_all_regions, auc_per_fold, baseline_mci2, mean_auc, pooled
-from pipelines.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_weights
+from pipelines.evaluation.delong import delong_interval
+from pipelines.evaluation.discrimination import auc_all_regions, auc_per_fold, mean_auc, pooled
+from pipelines.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_weights, holm
+from pipelines.evaluation.metrics import Floats
+from pipelines.evaluation.missing import missing_by_outcome
 from pipelines.evaluation.regions import evaluate_regions, regions_found
+from pipelines.evaluation.subgroups import subgroups
+from pipelines.evaluation.thresholds import SENSITIVITY, by_rule
+from pipelines.evaluation.utility import net_benefit_difference, utility
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """What is known beside the predictions; whatever is absent is None, and its figures are left out.
+
+    inner: INNER, what the inner folds predicted of each training part. scores: SCORES, the regression. people: by
+    subject age_years, sex (F, M or empty), weight_kg, device, score (the measured value). limit: of the study's rule.
+    sensitivity: that the threshold rule of this name asks for.
+    """
+
+    inner: pd.DataFrame | None = None
+    scores: pd.DataFrame | None = None
+    people: pd.DataFrame | None = None
+    limit: float | None = None
+    sensitivity: float = SENSITIVITY
+    config: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
 def evaluate_subjects(
@@ -50,6 +85,7 @@ def evaluate_subjects(
     regions: pd.DataFrame | None = None,
     folds: pd.DataFrame | None = None,
     oracle: Mapping[str, float] | None = None,
+    background: Background | None = None,
 ) -> dict[str, Any]:
     """Every measure of the module's docstring.
 
@@ -76,18 +112,78 @@ def evaluate_subjects(
         "calibration": summary(cohort, cohort.probability_NR, weights_BN),
         "curves": {"roc": roc_curve(cohort, weights_BN), "pr": pr_curve(cohort, weights_BN)},
         "regions_found": regions_found(subjects, cohort),
-        "baseline_mci2": baseline_mci2(subjects, cohort, weights_BN),
+        "missing": missing_by_outcome(subjects),
     }
+    if cohort.is_fixed:
+        result["auc_delong"] = delong_interval(cohort, cohort.probability_NR).to_dict()
     if regions is not None:
         result["regions"] = evaluate_regions(cohort, regions, weights_BN)
+    probability_NR = cohort.probability_NR
     if folds is not None:
-        calibrated_NR = calibrated(cohort, folds)
-        measures, fit = pooled(cohort, calibrated_NR, weights_BN), summary(cohort, calibrated_NR, weights_BN)
+        probability_NR = calibrated(cohort, folds)
+        measures, fit = (
+            pooled(cohort, probability_NR, weights_BN),
+            summary(cohort, probability_NR, weights_BN),
+        )
         result["pooled"] |= {"auc_calibrated": measures["auc"], "brier_calibrated": measures["brier"]}
         result["calibration"] |= {f"{name}_calibrated": fit[name] for name in ("slope", "intercept")}
+    result |= _beside(subjects, cohort, probability_NR, weights_BN, background or Background(), seed)
     if oracle is not None:
         result["oracle"] = oracle_check(auc["value"], oracle)
     return result
+
+
+def _beside(
+    subjects: pd.DataFrame,
+    cohort: Cohort,
+    calibrated_NR: Floats,
+    weights_BN: Floats,
+    background: Background,
+    seed: int,
+) -> dict[str, Any]:
+    """Baselines, added value, contrasts, utility, thresholds, subgroups, and the measured value."""
+    config, people = background.config, background.people
+    scores = baseline_scores(cohort, subjects, people, background.inner)
+    baselines = compare(cohort, scores, weights_BN)
+    models = {"network": calibrated_NR}
+    models |= {name: scores[name] for name in ("age_sex", "network_age_sex") if name in scores}
+    result: dict[str, Any] = {
+        "baselines": baselines,
+        "contrasts": _contrasts(baselines, config.contrast),
+        "utility": utility(cohort, models, config.prevalence, weights_BN),
+    }
+    if background.inner is not None and len(background.inner):
+        result["thresholds"] = by_rule(cohort, background.inner, background.sensitivity)
+    if people is not None:
+        result["subgroups"] = subgroups(cohort, people, calibrated_NR, config.subgroup_floor, weights_BN)
+        if {"age_sex", "network_age_sex"} <= scores.keys():
+            with_it, without = scores["network_age_sex"], scores["age_sex"]
+            result["added_value"] = added_value(cohort, scores, people, weights_BN)
+            result["added_value"]["net_benefit"] = net_benefit_difference(
+                cohort, with_it, without, config.prevalence, weights_BN
+            )
+        if background.limit is not None and people["score"].notna().any():
+            result["clear_cases"] = clear_cases(cohort, people, background.limit, config.margin, weights_BN)
+    if background.scores is not None and background.scores["subject"].nunique() > 2:
+        result["score"] = agreement(background.scores, cohort.widening, seed)
+        if background.limit is not None:
+            result["score"]["classes"] = three_classes(background.scores, background.limit)
+    return result
+
+
+def _contrasts(baselines: list[dict[str, Any]], primary: str) -> dict[str, Any]:
+    """The comparison fixed beforehand, and the others with p values corrected for their number (Holm)."""
+    rows = [
+        {"name": entry["name"], "label": entry["label"], **entry["difference"]}
+        for entry in baselines
+        if entry["name"] != "network_age_sex"  # what it adds is a question of its own
+    ]
+    others = [row for row in rows if row["name"] != primary]
+    corrected = holm([row["p"] for row in others])
+    return {
+        "primary": next((row for row in rows if row["name"] == primary), None),
+        "others": [row | {"p_holm": p} for row, p in zip(others, corrected, strict=True)],
+    }
 
 
 def oracle_check(auc: float, oracle: Mapping[str, float]) -> dict[str, Any]:

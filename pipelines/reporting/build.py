@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.config import StudyConfig
+from pipelines.evaluation.config import EvaluationConfig
 from pipelines.progress import Progress, silent
 from pipelines.reporting.collect import collect
 from pipelines.reporting.config import ReportingConfig
@@ -24,6 +25,7 @@ def build_report(
     oracle: Path | None = None,
     population: str = "adult",
     progress: Progress = silent,
+    evaluation: EvaluationConfig | None = None,
 ) -> Path:
     """Make OUT/report from what lies in the store and in OUT, and say which parts are not there yet.
 
@@ -35,7 +37,7 @@ def build_report(
     """
     inputs = collect(store_root, out, study, oracle, population)
     folder = out / "report"
-    metrics = summarise(inputs)
+    metrics = summarise(inputs, evaluation or EvaluationConfig())
     worst, rest = draw_tiles(inputs, config, progress)
     metrics["films"] = {
         "worst": [tile.numbers for tile in worst],

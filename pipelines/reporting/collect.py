@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import StudyConfig
+from pipelines.evaluation.ledger import Looks, looks
 from pipelines.segmentation.stored import Segmentation, open_segmentation
 from storage.errors import InputError
 from storage.manifest import Store
-from storage.schemas import FOLDS, REGIONS, SUBJECTS
+from storage.schemas import FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.tables import empty, read_table
 
 # Stages in the order in which they run; `predict` and `evaluate` apply a finished model.
@@ -27,6 +29,8 @@ class Inputs:
 
     segmentation: None until the stage segment has finished.
     source: the stage that the predictions come from, or empty; subjects, regions, folds: its tables.
+    inner, scores: what the inner folds and the regression predicted; protocol: the analysis lock's; looks: how often
+    the test outcomes were opened.
     embeddings: number of regions with features where nothing was to be predicted.
     evaluation: metrics.json of the stage evaluate.
     histories, models, stages: metrics.jsonl, model.json and provenance.json per stage.
@@ -41,6 +45,10 @@ class Inputs:
     subjects: pd.DataFrame
     regions: pd.DataFrame
     folds: pd.DataFrame | None
+    inner: pd.DataFrame | None
+    scores: pd.DataFrame | None
+    protocol: dict[str, Any] | None
+    looks: Looks
     embeddings: int
     evaluation: dict[str, Any] | None
     histories: dict[str, list[dict[str, Any]]]
@@ -61,6 +69,7 @@ def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None
         raise InputError(f"oracle must name the oracle.json of a phantom cohort, but {oracle} is not a file.")
     # Children get overlays and features, never a probability, whatever an earlier run left behind.
     source = _source(out) if population == "adult" else ""
+    protocol = _json(out / source / "protocol.json") if source else None
     return Inputs(
         study=study,
         population=population,
@@ -69,7 +78,11 @@ def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None
         source=source,
         subjects=read_table(out / source / "subjects.parquet", SUBJECTS) if source else empty(SUBJECTS),
         regions=read_table(out / source / "regions.parquet", REGIONS) if source else empty(REGIONS),
-        folds=_folds(out / source / "folds.parquet"),
+        folds=_table(out / source / "folds.parquet", FOLDS),
+        inner=_table(out / source / "inner.parquet", INNER),
+        scores=_table(out / source / "scores.parquet", SCORES),
+        protocol=protocol,
+        looks=looks(store_root, protocol["id"] if protocol else ""),
         embeddings=_num_rows(out / "classify" / "embeddings.parquet"),
         evaluation=_json(out / "evaluate" / "metrics.json"),
         histories={stage: _rows(out / stage / "metrics.jsonl") for stage in ("train-segmenter", "pretrain")},
@@ -91,8 +104,8 @@ def _segmentation(store_root: Path, out: Path) -> Segmentation | None:
     return open_segmentation(store_root, str(record["model_id"])) if record else None
 
 
-def _folds(path: Path) -> pd.DataFrame | None:
-    return read_table(path, FOLDS) if path.is_file() else None
+def _table(path: Path, schema: pa.Schema) -> pd.DataFrame | None:
+    return read_table(path, schema) if path.is_file() else None
 
 
 def _num_rows(path: Path) -> int:

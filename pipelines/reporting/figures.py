@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipelines.reporting.forest import forest
 from pipelines.reporting.palette import ACCENT, INK, MUTED, PALE, SECOND, dashed, drawing, region_colours
+from pipelines.reporting.worth import agreement, decision
 
 Numbers = dict[str, Any]
 
@@ -20,7 +21,8 @@ def draw_all(metrics: Numbers) -> dict[str, str]:
     if metrics["segmentation"] and metrics["segmentation"]["films_tested"]:
         wanted.append(dice)
     if metrics["evaluation"]:
-        wanted += [forest, curves, calibration, regions]
+        wanted += [forest, curves, calibration, decision, regions]
+        wanted += [agreement] if "score" in metrics["evaluation"] else []
     if metrics["training"]:
         wanted.append(training)
     return {draw.__name__: draw(metrics, stamp) for draw in wanted}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.classification.labelled import outside_population
+from pipelines.classification.labelled import nearest_exams, outside_population, people
 from pipelines.outcomes.rule import parse_rule
 from pipelines.reporting.collect import Inputs
 
@@ -74,14 +74,9 @@ def flow(inputs: Inputs) -> dict[str, Any]:
 def subject_frame(inputs: Inputs) -> pd.DataFrame:
     """One row per subject with a film: age, sex, outcome, T-score, outside the population, evaluable."""
     manifest = inputs.store.manifest
-    films = manifest.groupby("subject").agg(
-        films=("key", "size"), film_age=("age_years", "median"), film_sex=("sex", "first")
-    )
-    frame = films.join(
-        nearest_exams(inputs.store.outcomes)[["outcome", "t_score", "age_years", "sex", "days"]]
-    )
-    frame["age_years"] = frame["age_years"].fillna(frame["film_age"]).astype(float)
-    frame["sex"] = frame["sex"].where(frame["sex"].fillna("") != "", frame["film_sex"]).fillna("")
+    frame = people(inputs.store)[["age_years", "sex"]]
+    frame = frame.join(manifest.groupby("subject").agg(films=("key", "size")))
+    frame = frame.join(nearest_exams(inputs.store.outcomes)[["outcome", "t_score", "days"]])
     inside = ~manifest["key"].isin(
         outside_population(manifest, inputs.study, inputs.population, inputs.store.outcomes)
     )
@@ -89,16 +84,7 @@ def subject_frame(inputs: Inputs) -> pd.DataFrame:
     tested = inputs.subjects[inputs.subjects["probability"].notna()]
     frame["evaluable"] = frame.index.isin(tested["subject"])
     frame["days"] = frame["days"].abs()
-    return frame.drop(columns=["film_age", "film_sex"]).sort_index()
-
-
-def nearest_exams(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """The known outcome nearest in time to the film, by subject: the one that classify takes."""
-    known = outcomes[outcomes["outcome"].isin((0, 1))]
-    ordered = known.assign(distance=known["days"].abs().fillna(np.inf)).sort_values(
-        ["subject", "distance", "exam"]
-    )
-    return ordered.drop_duplicates("subject").set_index("subject")
+    return frame
 
 
 def cohort(inputs: Inputs) -> dict[str, Any]:

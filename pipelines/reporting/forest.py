@@ -10,9 +10,9 @@ _Row = tuple[str, dict[str, Any], str]
 
 
 def forest(metrics: dict[str, Any], stamp: str) -> str:
-    """AUC with its 95 % interval: network, variants of it, every region alone, cortical index, oracle."""
+    """AUC with its 95 % interval: network, variants of it, every region alone, baselines, oracle."""
     rows = _rows(metrics)
-    names = "AUC of the network, of each region alone, of the cortical index and of the oracle"
+    names = "AUC of the network, of each region alone, of the baselines and of the oracle"
     with drawing("forest", names, (9.4, 0.75 + 0.25 * len(rows)), 1, stamp) as drawn:
         axes = drawn.axes[0]
         axes.axvline(0.5, **dashed())
@@ -55,7 +55,7 @@ def _rows(metrics: dict[str, Any]) -> list[_Row]:
     ]
     by_name = {entry["region"]: entry["auc"] for entry in evaluation.get("regions", [])}
     rows += [(f"{r} alone", by_name[r], colours[r]) for r in metrics["study"]["regions"] if r in by_name]
-    rows.append(("cortical index (2MCI)", evaluation["baseline_mci2"]["auc"], MUTED))
+    rows += [(entry["label"], entry["auc"], MUTED) for entry in evaluation["baselines"]]
     if evaluation.get("oracle"):
         rows.append(("oracle: a perfect reader", evaluation["oracle"], SECOND))
     return [row for row in rows if row[1]["value"] is not None]

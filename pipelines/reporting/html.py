@@ -22,7 +22,15 @@ _MEASURES = (
     ("f1", "F1, positive class"),
     ("macro_f1", "F1, mean of both classes"),
     ("sensitivity_all", "Sensitivity, not evaluable counted as missed"),
+    ("specificity_all", "Specificity, not evaluable counted as false alarms"),
 )
+
+_RULES = {
+    "f1": "best F1, mean of both classes",
+    "youden": "best sum of sensitivity and specificity",
+    "sensitivity": "sensitivity fixed",
+    "0.5": "one half",
+}
 
 _THIN = "\u202f"  # narrow no-break space: groups thousands, and keeps a unit beside its number
 
@@ -48,6 +56,7 @@ def render(
         rest=rest,
         resolved=resolved,
         measures=_MEASURES,
+        rules=_RULES,
         region_at={entry["region"]: index for index, entry in enumerate(evaluated)},
         colours=region_colours(metrics["study"]["regions"]),
     )
@@ -87,10 +96,12 @@ class Numbers:
 def written(value: float, form: str) -> str:
     """A number as the reader sees it.
 
-    form: count, one, two, three (digits), short, percent, duration (of seconds), gigabytes (of MB).
+    form: count, one, two, three (digits), p, short, percent, duration (of seconds), gigabytes (of MB).
     """
     if form == "short":
         form = "count" if float(value).is_integer() else "three"
+    if form == "p":
+        return "<0.001" if value < 0.001 else f"{value:.3f}"
     if form == "count":
         return f"{value:,.0f}".replace(",", _THIN)
     if form == "percent":

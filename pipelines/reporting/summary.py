@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipelines.classification.labelled import people
+from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, wilson
-from pipelines.evaluation.protocols import evaluate_subjects, oracle_check
+from pipelines.evaluation.paper import paper_table
+from pipelines.evaluation.protocols import Background, evaluate_subjects, oracle_check
+from pipelines.evaluation.thresholds import SENSITIVITY
+from pipelines.outcomes.rule import parse_rule
 from pipelines.reporting.bones import populations, region_means, subject_means
 from pipelines.reporting.collect import Inputs
 from pipelines.reporting.flow import cohort, flow, subject_frame
@@ -21,13 +27,14 @@ FORMAT = 1
 SUBJECTS_SHOWN = 300
 
 
-def summarise(inputs: Inputs) -> dict[str, Any]:
+def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
     """The whole tree as plain JSON values, without the films, which the page adds as it draws them."""
     kinds = sorted(set(inputs.store.manifest["data_kind"]))
     flowed = flow(inputs)
     means = subject_means(inputs.subjects)
     by_region = region_means(inputs.regions, inputs.study.regions)
-    evaluation = _evaluation(inputs, flowed)
+    paper = paper_table(inputs.subjects) if _as_in_the_paper(inputs) else None
+    evaluation = None if paper else _evaluation(inputs, flowed, config)
     tree: dict[str, Any] = {
         "format": FORMAT,
         "study": {
@@ -49,6 +56,8 @@ def summarise(inputs: Inputs) -> dict[str, Any]:
         "cohort": cohort(inputs),
         "segmentation": segmentation_numbers(inputs),
         "evaluation": evaluation,
+        "paper": paper,
+        "lock": {"id": (inputs.protocol or {}).get("id", ""), **asdict(inputs.looks)},
         "why_no_evaluation": _why_not(inputs, flowed) if evaluation is None else "",
         "training": training_panels(inputs.histories),
         "trained": training_facts(inputs.models),
@@ -64,14 +73,27 @@ def summarise(inputs: Inputs) -> dict[str, Any]:
     return result
 
 
-def _evaluation(inputs: Inputs, flowed: Mapping[str, Any]) -> dict[str, Any] | None:
+def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationConfig) -> dict[str, Any] | None:
     """What the stage evaluate wrote, else the same computed here; None unless both outcomes are there."""
     if not (flowed["positive"] and flowed["negative"]):
         return None
     evaluation = inputs.evaluation if inputs.source == "evaluate" else None
     if evaluation is None:
         tested = inputs.subjects[inputs.subjects["outcome"].isin((0, 1))]
-        evaluation = evaluate_subjects(tested, BOOTSTRAP_SEED, inputs.regions, inputs.folds)
+        # What was locked before the outcomes were opened counts, not what is asked for now.
+        locked = (inputs.protocol or {}).get("contrast", config.contrast)
+        chosen = (inputs.protocol or {}).get("classification", {})
+        background = Background(
+            inner=inputs.inner,
+            scores=inputs.scores,
+            people=people(inputs.store),
+            limit=parse_rule(inputs.study.outcome_rule).limit,
+            sensitivity=float(chosen.get("sensitivity", SENSITIVITY)),
+            config=replace(config, contrast=locked),
+        )
+        evaluation = evaluate_subjects(
+            tested, BOOTSTRAP_SEED, inputs.regions, inputs.folds, background=background
+        )
     auc = evaluation["auc"]["value"]
     oracle = oracle_check(auc, inputs.oracle) if inputs.oracle and auc is not None else None
     return {"regions": [], **evaluation, "oracle": oracle}
@@ -82,8 +104,15 @@ def _rule(inputs: Inputs) -> str:
     return ", ".join(sorted(set(inputs.store.outcomes["rule"].dropna()))) or inputs.study.outcome_rule
 
 
+def _as_in_the_paper(inputs: Inputs) -> bool:
+    splits = (inputs.protocol or {}).get("splits", {})
+    return inputs.source == "classify" and splits.get("protocol") == "paper"
+
+
 def _why_not(inputs: Inputs, flowed: Mapping[str, Any]) -> str:
     """Why there is no evaluation, and what would change that."""
+    if _as_in_the_paper(inputs):
+        return "These are small test sets drawn anew per seed, as in the paper; splits.protocol=folds gives intervals."
     positive = inputs.study.positive
     if flowed["subjects_outside"] == flowed["subjects"]:
         return f"These films are outside the intended population, so no probability of {positive} is given."

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import ConfigError, InputError
-from storage.splits import check_leaks, load_or_make, make_splits
+from storage.splits import check_leaks, load_or_make, make_paper_splits, make_site_splits, make_splits
 
 OUTCOMES = {f"s{i:02d}": int(i % 3 == 0) for i in range(30)}
 
@@ -79,6 +79,40 @@ def test_changed_subjects_and_folds_are_refused(tmp_path: Path) -> None:
 def test_too_few_subjects_are_refused(outcomes: dict[str, int], sentence: str) -> None:
     with pytest.raises(ConfigError, match="^" + re.escape(sentence)):
         make_splits(outcomes, 3, 0)
+
+
+def test_the_papers_split_is_eight_to_one_to_one(tmp_path: Path) -> None:
+    outcomes = {f"s{i:03d}": int(i < 54) for i in range(192)}
+    splits = load_or_make(tmp_path, "paper", 2023, outcomes, 5)
+    counts = splits.groupby("split")["subject"].agg(["size", lambda names: names.map(outcomes).sum()])
+    assert {name: tuple(row) for name, *row in counts.itertuples()} == {
+        "train": (152, 42),
+        "validation": (20, 6),
+        "test": (20, 6),
+    }
+    assert splits["subject"].is_unique and set(splits["fold"]) == {0}
+    assert not make_paper_splits(outcomes, 2024).equals(splits)
+    check_leaks(splits, pd.DataFrame({"subject": list(outcomes), "pixels_sha256": list(outcomes)}))
+    with pytest.raises(
+        ConfigError, match=r"^splits\.protocol=paper needs at least 10 subjects of each class"
+    ):
+        make_paper_splits({f"s{i}": int(i < 9) for i in range(40)}, 2023)
+
+
+def test_every_site_is_tested_by_the_others(tmp_path: Path) -> None:
+    sites = {subject: "AB"[index % 3 == 0] for index, subject in enumerate(OUTCOMES)} | {"s01": ""}
+    outcomes = OUTCOMES | {"s03": 0, "s01": 1}
+    splits = load_or_make(tmp_path, "folds", 2023, outcomes, 5, sites)
+    tested = splits[splits["split"] == "test"]
+    assert sorted(tested["subject"]) == sorted(outcomes)
+    for _, part in tested.groupby("fold"):
+        assert len({sites[subject] for subject in part["subject"]}) == 1
+    assert (tmp_path / "splits" / "site-2023.parquet").is_file()
+    with pytest.raises(ConfigError, match=r"at least two X-ray machines, but all 30 .* are of 1; use"):
+        make_site_splits(OUTCOMES, dict.fromkeys(OUTCOMES, "A"))
+    alone = {subject: "AB"[outcome] for subject, outcome in OUTCOMES.items()}
+    with pytest.raises(ConfigError, match=r"without machine 0 of 2 all subjects have one outcome"):
+        make_site_splits(OUTCOMES, alone)
 
 
 def test_leaks() -> None:

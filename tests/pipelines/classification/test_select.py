@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from pipelines.classification.aggregate import mean_over_bones
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.probe import Segments
-from pipelines.classification.select import choose_threshold, fit_selected
+from pipelines.classification.select import fit_selected
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc
 from pipelines.evaluation.intervals import bootstrap_weights
@@ -22,30 +21,10 @@ from storage.errors import ConfigError, TrainingError
 Simulate = Callable[..., Segments]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_threshold_is_the_best_of_all(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    outcome_S = rng.integers(0, 2, 30)
-    probability_S = np.round(np.clip(0.3 * outcome_S + rng.random(30) * 0.7, 0, 1), 2)
-    for rule, measure in (
-        ("f1", lambda called: f1_score(outcome_S, called, average="macro")),
-        ("youden", lambda called: balanced_accuracy_score(outcome_S, called)),
-    ):
-        best = max(measure(probability_S >= t) for t in np.linspace(0.005, 0.995, 100))
-        threshold = choose_threshold(outcome_S, probability_S, rule)
-        assert measure(probability_S >= threshold) == pytest.approx(best)
-
-
-def test_threshold_without_a_choice_is_one_half() -> None:
-    outcome_S = np.array([0, 1, 0])
-    assert choose_threshold(outcome_S, np.array([0.1, 0.2, 0.3]), "0.5") == 0.5
-    assert choose_threshold(outcome_S, np.full(3, 0.2), "f1") == 0.5
-
-
 def test_an_effect_is_found_and_noise_is_not_mistaken_for_one(segments: Simulate) -> None:
     config = ClassificationConfig()
-    _, strong = fit_selected(segments(effect=1.5), 7, config, seed=1)
-    _, nothing = fit_selected(segments(effect=0.0), 7, config, seed=1)
+    _, strong, _ = fit_selected(segments(effect=1.5), 7, config, seed=1)
+    _, nothing, _ = fit_selected(segments(effect=0.0), 7, config, seed=1)
     assert strong.inner_auc > 0.8
     assert nothing.l2 == max(config.l2)
     assert strong.inner_log_loss < nothing.inner_log_loss
@@ -61,7 +40,7 @@ def test_null_cohorts_hold_one_half_over_the_whole_way(segments: Simulate) -> No
         dealer = StratifiedKFold(4, shuffle=True, random_state=seed)
         probability_S1, fold_S1 = np.zeros((60, 1)), np.zeros((60, 1), dtype=np.int64)
         for fold, (train, test) in enumerate(dealer.split(names, outcome_S)):
-            head, _ = fit_selected(data.of(names[train]), 7, config, seed)
+            head, _, _ = fit_selected(data.of(names[train]), 7, config, seed)
             unseen = data.of(names[test])
             bones_N = head.probability(unseen.features_ND, unseen.region_N)
             probability_S1[test, 0], fold_S1[test, 0] = mean_over_bones(unseen.subject_N, bones_N)[1], fold
@@ -79,7 +58,7 @@ def test_null_cohorts_hold_one_half_over_the_whole_way(segments: Simulate) -> No
 
 def test_same_seed_same_layer(segments: Simulate) -> None:
     data, config = segments(effect=1.0), ClassificationConfig()
-    (first, one), (second, two) = (fit_selected(data, 7, config, seed=5) for _ in range(2))
+    (first, one, _), (second, two, _) = (fit_selected(data, 7, config, seed=5) for _ in range(2))
     assert one == two
     np.testing.assert_array_equal(first.weight_D, second.weight_D)
 
@@ -103,7 +82,10 @@ def test_too_few_subjects_of_a_class(segments: Simulate) -> None:
         ({"input_size": 8}, "classification.input_size must be at least 32, but is 8."),
         ({"l2": [0.1, 0.0]}, "classification.l2 must hold numbers above 0, but is [0.1, 0.0]."),
         ({"inner_folds": 1}, "classification.inner_folds must be at least 2, but is 1."),
-        ({"threshold": "best"}, "classification.threshold must be one of f1, youden, 0.5, but is best."),
+        (
+            {"threshold": "best"},
+            "classification.threshold must be one of f1, youden, sensitivity, 0.5, but is best.",
+        ),
         ({"batch_size": 0}, "classification.batch_size must be at least 1, but is 0."),
     ],
 )

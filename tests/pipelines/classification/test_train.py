@@ -16,16 +16,28 @@ from safetensors.numpy import load_file
 
 from pipelines.classification.finished import FinishedModel
 from pipelines.classification.labelled import outside_population, subject_outcomes
+from pipelines.classification.probe import Segments
+from pipelines.classification.regress import predicted_scores
+from pipelines.classification.rows import Origin
 from pipelines.classification.train import classify
+from pipelines.evaluation.ledger import looks
+from pipelines.evaluation.paper import paper_table
 from pipelines.evaluation.protocols import evaluate_subjects
 from storage.atomic import remove_folder
 from storage.config import SplitConfig
 from storage.errors import ConfigError, InputError, TrainingError
 from storage.manifest import Store
-from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
+from storage.schemas import EVALUABLE, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.tables import read_table
 
-TABLES = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "evaluable": EVALUABLE}
+TABLES = {
+    "regions": REGIONS,
+    "subjects": SUBJECTS,
+    "folds": FOLDS,
+    "evaluable": EVALUABLE,
+    "inner": INNER,
+    "scores": SCORES,
+}
 
 
 def run(developed: Any, toys: ModuleType, folder: Path, **changes: Any) -> str:
@@ -71,7 +83,7 @@ def test_a_subject_is_the_mean_of_its_bones_called_at_the_threshold_of_its_fold(
 
 
 def test_planted_stripes_are_found(finished: Path) -> None:
-    regions, subjects, folds, _ = (
+    regions, subjects, folds, *_ = (
         read_table(finished / f"{name}.parquet", schema) for name, schema in TABLES.items()
     )
     metrics = evaluate_subjects(subjects, 1, regions, folds)
@@ -89,7 +101,9 @@ def test_a_rerun_writes_the_same_bytes_with_and_without_cached_features(
             remove_folder(cache)
     run(developed, toys, tmp_path)
     names = sorted(path.name for path in finished.iterdir())
-    assert names == sorted([f"{name}.parquet" for name in TABLES] + ["model.json", "model.safetensors"])
+    assert names == sorted(
+        [f"{name}.parquet" for name in TABLES] + ["model.json", "model.safetensors", "protocol.json"]
+    )
     for name in names:
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
 
@@ -106,6 +120,73 @@ def test_the_finished_model_holds_its_parts_and_no_pseudonym(developed: Any, fin
     assert model.trained_with(["s1002", "s1003", "stranger"]) == 2
     assert model.trained_with_films(["k1002", "k1003", "k1050", "stranger"]) == 2  # k1050 has no outcome
     assert 0 < model.chosen.threshold < 1
+
+
+def test_inner_predictions_and_the_regression_are_of_other_subjects(finished: Path) -> None:
+    inner, scores = (read_table(finished / f"{name}.parquet", TABLES[name]) for name in ("inner", "scores"))
+    subjects = read_table(finished / "subjects.parquet", SUBJECTS)
+    tested = set(zip(subjects["subject"], subjects["repeat"], subjects["fold"], strict=True))
+    assert not tested & set(zip(inner["subject"], inner["repeat"], inner["fold"], strict=True))
+    assert inner.groupby(["repeat", "fold"]).size().between(33, 36).all()
+    assert scores.empty  # the toys have outcomes without a measured value
+
+
+def test_the_protocol_is_locked_and_each_look_counted_once(
+    developed: Any, toys: ModuleType, finished: Path
+) -> None:
+    protocol = json.loads((finished / "protocol.json").read_text())
+    assert protocol["contrast"] == "age_sex" and protocol["splits"]["folds"] == 4
+    counted = looks(developed.store.root, protocol["id"])
+    assert counted.of_this_protocol == 1
+    assert (developed.store.root / "splits" / f"protocol-{protocol['id']}.parquet").is_file()
+
+
+def test_the_papers_protocol_tests_a_tenth_per_seed(developed: Any, toys: ModuleType, tmp_path: Path) -> None:
+    line = run(developed, toys, tmp_path, split=SplitConfig(protocol="paper", repeats=3, seed=11))
+    assert re.match(r"AUC 0\.\d{3} \(SD 0\.\d{3}\) over 3 seeds as in the paper", line)
+    subjects = read_table(tmp_path / "subjects.parquet", SUBJECTS)
+    assert subjects.groupby("seed").size().to_dict() == {11: 5, 12: 5, 13: 5}
+    assert set(subjects["threshold"]) == {0.5}
+    assert read_table(tmp_path / "inner.parquet", INNER).empty
+    table = paper_table(subjects)
+    assert table["mean"]["auc"] == pytest.approx(np.mean([row["auc"] for row in table["seeds"]]))
+
+
+def test_a_site_without_the_others_is_a_sentence(developed: Any, toys: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"splits\.by=site needs films of at least two X-ray machines"):
+        run(developed, toys, tmp_path, split=SplitConfig(by="site", repeats=1))
+
+
+def test_measured_values_are_predicted_where_they_are_known(
+    developed: Any, toys: ModuleType, tmp_path: Path
+) -> None:
+    values = developed.store.outcomes["outcome"].map({1: -3.0, 0: -1.0})
+    outcomes = developed.store.outcomes.assign(t_score=values)
+    outcomes.loc[3, "t_score"] = float("nan")
+    scores = pd.concat(
+        predicted_scores(
+            *(toys_segments(outcomes, fold, part) for part in (False, True)),
+            outcomes.set_index("subject")["t_score"].to_dict(),
+            2,
+            Origin(fold=fold, repeat=0, seed=1, method="none", split="test"),
+        )
+        for fold in range(3)
+    )
+    assert len(scores) == len(outcomes) - 1 and scores["subject"].is_unique
+    assert np.corrcoef(scores["measured"], scores["predicted"])[0, 1] > 0.8
+
+
+def toys_segments(outcomes: pd.DataFrame, fold: int, test: bool) -> Segments:
+    """Two bones of every third subject, or of the others; their features follow the outcome."""
+    chosen = outcomes[(np.arange(len(outcomes)) // 3 % 3 == fold) == test]
+    outcome_N = np.repeat(chosen["outcome"].to_numpy(np.int64), 2)
+    rng = np.random.default_rng(fold)
+    return Segments(
+        features_ND=outcome_N[:, None] + rng.normal(0, 0.5, (len(outcome_N), 4)),
+        region_N=np.tile([0, 1], len(chosen)),
+        subject_N=np.repeat(chosen["subject"].to_numpy(str), 2),
+        outcome_N=outcome_N,
+    )
 
 
 def test_more_folds_than_subjects_of_a_class(developed: Any, toys: ModuleType, tmp_path: Path) -> None:

@@ -70,3 +70,9 @@ def simulate(
 def cohort_tables() -> Callable[..., Tables]:
     """`simulate`, for tests that choose the effect."""
     return simulate
+
+
+@pytest.fixture(scope="module")
+def simulate_once() -> Callable[..., Tables]:
+    """`simulate`, for fixtures that a module's tests share."""
+    return simulate

@@ -74,7 +74,8 @@ def test_calibration_of_the_folds_leaves_the_ranking_within_a_fold(cohort_tables
 
 def test_baseline_uses_a_thin_cortex_as_positive(cohort_tables: Simulate) -> None:
     subjects, _ = cohort_tables(effect=1.5)
-    baseline = evaluate_subjects(subjects, seed=1)["baseline_mci2"]
+    (baseline,) = evaluate_subjects(subjects, seed=1)["baselines"]
+    assert (baseline["name"], baseline["n"]) == ("mci2", 99)
     assert baseline["auc"]["value"] > 0.7
     assert baseline["difference"]["low"] < baseline["difference"]["value"] < baseline["difference"]["high"]
 

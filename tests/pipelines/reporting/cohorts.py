@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.config import StudyConfig
+from pipelines.evaluation.ledger import lock, record
 from pipelines.reporting.build import build_report
 from pipelines.reporting.config import ReportingConfig
 from storage import schemas
@@ -126,6 +127,7 @@ def _film_row(
         "sex": "FM"[index % 3 == 0],
         "data_kind": kind,
         "order": 0,
+        "device": "AB"[index % 2],
         "codec": "png",
         "shard": "radiographs-000000-00000000.tar",
         **placed_row(placed),
@@ -138,12 +140,17 @@ def _outcomes(names: list[str], age_years: float) -> pd.DataFrame:
         positive = index % 3 == 0
         row: dict[str, object] = dict.fromkeys(schemas.OUTCOMES.names)
         row |= {"subject": name, "outcome": int(positive), "t_score": -2.9 if positive else -1.1}
-        rows.append(row | {"rule": "<= -2.5", "days": 10 + index, "age_years": age_years, "sex": "F"})
+        row |= {
+            "t_score": row["t_score"] + 0.1 * (index % 5),
+            "weight_kg": 60.0 + 3 * (index % 6) - 4 * positive,
+        }
+        row |= {"age_years": age_years + index % 7 + 2 * positive, "sex": "FM"[index % 4 == 0]}
+        rows.append(row | {"rule": "<= -2.5", "days": 10 + index})
     return pd.DataFrame(rows, columns=schemas.OUTCOMES.names)
 
 
 def write_predictions(folder: Path, store: Store, repeats: int = 2, folds: int = 3) -> None:
-    """Tables of a classifier that knows something; the second subject is not evaluable."""
+    """Tables of a classifier that knows something, under a lock; the second subject is not evaluable."""
     rng = np.random.default_rng(9)
     subjects, regions = [], []
     outcomes = store.outcomes.sort_values("subject").reset_index(drop=True)
@@ -186,7 +193,23 @@ def write_predictions(folder: Path, store: Store, repeats: int = 2, folds: int =
                     "outcome": row["outcome"],
                 }
                 regions.append({**one, "probability": value if read else np.nan, "evaluable": read, **place})
-    write_table(folder / "subjects.parquet", pd.DataFrame(subjects), schemas.SUBJECTS)
+    table = pd.DataFrame(subjects)
+    tested = table.dropna(subset=["probability"])
+    inner = [tested[tested["fold"] != fold].assign(fold=fold) for fold in range(folds)]
+    write_table(folder / "inner.parquet", pd.concat(inner)[schemas.INNER.names], schemas.INNER)
+    t_scores = tested["subject"].map(outcomes.set_index("subject")["t_score"])
+    noise = rng.normal(0, 0.5, len(tested))
+    scores = tested.assign(measured=t_scores, predicted=0.6 * t_scores - 0.7 + noise)
+    write_table(folder / "scores.parquet", scores[schemas.SCORES.names], schemas.SCORES)
+    identity = lock(store.root, {"contrast": "age_sex"})
+    record(store.root, identity, table)
+    protocol = {
+        "contrast": "age_sex",
+        "splits": {"protocol": "folds"},
+        "classification": {"sensitivity": 0.8},
+    }
+    write_json(folder / "protocol.json", {"id": identity, **protocol})
+    write_table(folder / "subjects.parquet", table, schemas.SUBJECTS)
     write_table(folder / "regions.parquet", pd.DataFrame(regions), schemas.REGIONS)
 
 

@@ -18,7 +18,7 @@ from pipelines.reporting.html import written
 from storage import schemas
 from storage.atomic import write_json
 from storage.errors import InputError
-from storage.tables import read_table
+from storage.tables import read_table, write_table
 
 
 class Page(HTMLParser):
@@ -106,7 +106,7 @@ class TestBytes:
         files = sorted(
             path.relative_to(run.out) for path in (run.out / "report").rglob("*") if path.is_file()
         )
-        assert len(files) == 12
+        assert len(files) == 14
         for name in files:
             assert (copy / name).read_bytes() == (run.out / name).read_bytes(), name
 
@@ -210,6 +210,30 @@ class TestContent:
         assert "Leak alarm." in leaky.report()
         assert leaky.metrics["evaluation"]["oracle"]["alarm"]
         assert "Leak alarm." not in run.page
+
+
+class TestProtocols:
+    def test_the_papers_protocol_has_its_own_table_under_a_warning(self, run: Any, tmp_path: Path) -> None:
+        """Two seeds, each with other subjects: no interval can be given, and the page says what it is."""
+        shutil.copytree(run.out, tmp_path / "out", ignore=shutil.ignore_patterns("report"))
+        folder = tmp_path / "out" / "classify"
+        protocol = json.loads((folder / "protocol.json").read_text())
+        write_json(folder / "protocol.json", protocol | {"splits": {"protocol": "paper"}})
+        table = read_table(folder / "subjects.parquet", schemas.SUBJECTS)
+        small = table[table["fold"] == 0].assign(seed=lambda rows: rows["repeat"] + 2023)
+        write_table(folder / "subjects.parquet", small, schemas.SUBJECTS)
+        paper = replace(run, out=tmp_path / "out")
+        assert "The paper's own protocol." in paper.report()
+        metrics = paper.metrics
+        assert metrics["evaluation"] is None
+        assert [row["seed"] for row in metrics["paper"]["seeds"]] == [2023, 2024]
+        assert sum(row["n"] + row["not_evaluable"] for row in metrics["paper"]["seeds"]) == len(small)
+
+    def test_the_locked_contrast_counts_whatever_is_asked_for_later(self, run: Any) -> None:
+        evaluation, lock = run.metrics["evaluation"], run.metrics["lock"]
+        assert evaluation["contrasts"]["primary"]["name"] == "age_sex"
+        assert (lock["evaluations"], lock["protocols"], lock["of_this_protocol"]) == (1, 1, 1)
+        assert lock["id"] in run.page
 
 
 class TestAbsent:

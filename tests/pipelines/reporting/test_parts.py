@@ -119,7 +119,7 @@ def test_training_curves_are_thinned_and_keep_their_last_step() -> None:
 class TestFigures:
     def test_every_figure_is_whole_xml_with_a_title(self, run: object) -> None:
         figures = sorted((run.out / "report" / "figures").iterdir())  # type: ignore[attr-defined]
-        names = ["calibration", "curves", "dice", "forest", "regions", "training"]
+        names = ["agreement", "calibration", "curves", "decision", "dice", "forest", "regions", "training"]
         assert [path.stem for path in figures] == names
         for path in figures:
             root = ElementTree.fromstring(path.read_text("utf-8"))
