@@ -21,7 +21,7 @@ from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
 from storage.identity import Secret, normalise
 
 _SHOWN = 20
-_READ = {PATIENT, "treatment", *OPTIONAL, *MEASURES}
+_READ = {PATIENT, "treatment", "right", "left", *OPTIONAL, *MEASURES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,9 @@ class MatchReport:
             yield f"days        {serials:,} are a spreadsheet's serial numbers, counted from 1899-12-30"
 
     def _values(self) -> Iterator[str]:
+        if self.study.unit == "exam":
+            yield self._tubes()
+            return
         values = self.outcomes.rows["t_score"].tolist()
         if not values:
             return
@@ -100,6 +103,17 @@ class MatchReport:
         rows = Counter(row.token for row in self.outcomes.placed if row.bin in _EXAMS)
         if several := sum(count > 1 for count in rows.values()):
             yield f"several     {several:,} subjects were measured on several days"
+
+    def _tubes(self) -> str:
+        rows = self.outcomes.rows
+        states = Counter([*rows["right"], *rows["left"]])
+        blocked = rows[["right", "left"]].isin(["proximal", "distal"]).sum(axis=1)
+        told = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+        return (
+            f"tubes       {told}; {int((blocked == 1).sum()):,} exams with one tube occluded, "
+            f"{int((blocked == 2).sum()):,} with both; {rows['rule'].iloc[0] if len(rows) else 'the rule'} makes "
+            f"{int(rows['outcome'].sum()):,} of {len(rows):,} positive"
+        )
 
     def _window(self) -> str:
         return "none" if self.study.window_days is None else f"{self.study.window_days} days"

@@ -31,9 +31,10 @@ class OutcomeSheet:
 
 def read_outcome_sheet(path: Path, study: StudyConfig, mapping: Path | None = None) -> OutcomeSheet:
     """Read the table, and the mapping of its ids, before any film is read. InputError where a column is missing."""
-    parse_rule(study.outcome_rule)
+    rule = parse_rule(study.outcome_rule)
     column = column_name(study.outcome_column)
-    sheet = read_sheet(path, "outcomes", (PATIENT, column))
+    needed = ("right", "left") if rule.text in ("any_tube", "both_tubes") else (column,)
+    sheet = read_sheet(path, "outcomes", (PATIENT, *needed))
     return OutcomeSheet(sheet, column, read_mapping(mapping) if mapping else {})
 
 
