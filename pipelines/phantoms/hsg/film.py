@@ -17,6 +17,7 @@ from pipelines.phantoms.hsg.splat import View, path_mm, rotation
 
 MARGIN = 24  # pixels of background around a film, at 256; films of one exam are moved against each other
 LOOP_QUANTA = 0.06  # dose of a fluoroscopic frame, of that of a spot film
+_SCENE, _FILM = 1, 2  # purposes of random streams; a trailing 0 would be no other stream
 VISIBLE_MM = 0.6  # path of contrast that is counted as its area
 
 
@@ -50,7 +51,7 @@ class Scene:
 
     def __init__(self, exam: Exam, seeds: tuple[int, ...], side: int) -> None:
         """seeds: of the exam (cohort, woman, number); side: of a film in pixels."""
-        rng = np.random.default_rng([*seeds, 0])
+        rng = np.random.default_rng([*seeds, _SCENE])
         self.exam, self.side, self._seeds = exam, side, seeds
         self.room: Receptor = draw_receptor(rng)
         self.uterus: Uterus = draw_uterus(rng, exam)
@@ -81,7 +82,7 @@ class Scene:
 
     def film(self, number: int, moment: Moment) -> Film:
         """Render one frame; the same exam, number and moment give the same bytes."""
-        rng = np.random.default_rng([*self._seeds, 1, number])
+        rng = np.random.default_rng([*self._seeds, _FILM, number])
         now = filling(self.exam, moment.time)
         view = self._moved(rng, moment)
         clouds = contrast(self._streaks, self.uterus, self.exam, now, self._instruments)

@@ -81,7 +81,8 @@ def _bones(rng: np.random.Generator, view: View) -> Floats:
         rim = np.clip(soft - blurred(part, 6.0 / view.mm), 0, None)
         total += np.float32(dense * rng.uniform(0.6, 1.1)) * (soft + 0.7 * rim)
     grain = clouds(rng, total.shape, max(24, view.side // 6))
-    return _uneven(rng, total, view) * (1 + np.float32(0.09) * grain)
+    grainy: Floats = _uneven(rng, total, view) * (1 + np.float32(0.09) * grain)
+    return grainy
 
 
 def _uneven(rng: np.random.Generator, image: Floats, view: View) -> Floats:
