@@ -15,10 +15,10 @@ STATES = ("patent", "proximal", "distal", "not_seen")
 # share of each kind of exam; "paper" is hard, "demo" holds few exams that one film can't tell
 SHARES = {
     "paper": {
-        "plain": 0.42,
-        "spasm": 0.12,  # a patent tube that fills late: looks like a proximal block
-        "slow": 0.12,  # patent, but most films are before the spill
-        "underfilled": 0.07,  # patent, little contrast arrives
+        "plain": 0.49,
+        "spasm": 0.09,  # a patent tube that fills late: looks like a proximal block
+        "slow": 0.09,  # patent, but most films are before the spill
+        "underfilled": 0.06,  # patent, little contrast arrives
         "unseen": 0.02,  # one tube is never judged: no outcome for it
         "crossing": 0.08,  # one tube blocked, the other's spill crosses to its side
         "unilateral": 0.05,  # one tube blocked, proximal or distal
@@ -39,7 +39,7 @@ SHARES = {
         "bilateral": 0.12,
     },
 }
-SLOW_TOO, LITTLE_TOO = 0.30, 0.20  # of exams with an occluded tube
+SLOW_TOO, LITTLE_TOO = 0.22, 0.16  # of exams with an occluded tube
 INTRAVASATION = 0.04  # of all exams, whatever the tubes
 SECOND_EXAM = 0.15  # of all women
 NAMES = ("scout", "early", "full", "tubal", "spill", "late", "oblique", "delayed")

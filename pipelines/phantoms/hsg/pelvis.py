@@ -106,7 +106,8 @@ def _gas(rng: np.random.Generator, view: View) -> Floats:
         rounds = [_ellipse(*(centre_2 + step), *rng.uniform(5, 13, 2)) for step in steps_K2]
         total = np.maximum(total, np.float32(rng.uniform(0.12, 0.42)) * _filled(view, rounds))
     mottle = np.maximum(clouds(rng, shape, 26), 0.4) * np.maximum(clouds(rng, shape, 5) - 0.7, 0)
-    return blurred(total, 1.3 / view.mm + 0.2) + np.float32(rng.uniform(0.02, 0.12)) * mottle
+    gas: Floats = blurred(total, 1.3 / view.mm + 0.2) + np.float32(rng.uniform(0.02, 0.12)) * mottle
+    return gas
 
 
 def _ellipse(x: float, y: float, half_x: float, half_y: float) -> Floats:
