@@ -18,11 +18,13 @@ from storage.atomic import write_json
 
 def main(settings: Settings) -> int:
     """`radmill phantoms out=DIR`: the cohort lies in `out` itself."""
-    from pipelines.phantoms.cohort import write_cohort
+    from pipelines.phantoms.study import cohort_writer
 
     out = Path(str(settings.out))
     with held("phantoms", out), shown("phantoms") as progress:
-        summary = write_cohort(out, settings.phantoms, num_processes(settings.cluster), progress)
+        summary = cohort_writer(settings.study.name)(
+            out, settings.phantoms, num_processes(settings.cluster), progress
+        )
     console.print(f"{summary} in {out}", markup=False)
     return 0
 
@@ -31,10 +33,11 @@ def phantoms(flow: Flow) -> StageFolder:
     """The demo's stage: a cohort in OUT/phantoms."""
 
     def action(folder: Path, progress: Progress) -> str:
-        from pipelines.phantoms.cohort import write_cohort
+        from pipelines.phantoms.study import cohort_writer
 
         settings = flow.settings
-        summary = write_cohort(folder, settings.phantoms, num_processes(settings.cluster), progress)
+        write = cohort_writer(settings.study.name)
+        summary = write(folder, settings.phantoms, num_processes(settings.cluster), progress)
         write_json(folder / "films.json", {"listing": films(folder)})
         return str(summary)
 

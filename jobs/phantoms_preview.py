@@ -14,10 +14,10 @@ def check(settings: Settings) -> None:
 
 def main(settings: Settings) -> int:
     """`radmill phantoms preview out=sheet.png`."""
-    from pipelines.phantoms.preview import write_preview
+    from pipelines.phantoms.study import preview_writer
 
     out = png_file(str(settings.out))
     with shown("phantoms preview") as progress:
-        write_preview(out, settings.phantoms, progress=progress)
+        preview_writer(settings.study.name)(out, settings.phantoms, progress=progress)
     console.print(f"Contact sheet: {out}", markup=False)
     return 0

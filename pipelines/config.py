@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from storage.errors import ConfigError, check_at_least
+from storage.errors import ConfigError, check_at_least, check_one_of
 
 # What of a study decides over the outcomes' values alone: stages that read none need not run again for it.
 OUTCOME_KEYS = ("outcome_column", "outcome_rule", "window_days")
+FILM_RULES = ("all", "mid2", "first", "last_full")
+WHOLE = ["whole"]  # the regions of a study that reads films without segmenting them
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,7 +39,9 @@ class StudyConfig:
     window_days: int | None = None
     """How many days a DXA may lie from the film; null for any distance."""
     unit: str = "subject"
-    """What gets one outcome: subject."""
+    """What gets one outcome: subject, or exam."""
+    films: str = "all"
+    """Which films of an exam are read: all, mid2 (the two in the middle by time), first, or last_full filling."""
     minimum_age_years: float = 20.0
     """Younger people get no probability."""
 
@@ -46,11 +50,16 @@ class StudyConfig:
             raise ConfigError("study.regions must name at least one region, but is empty.")
         if len(set(self.regions)) != len(self.regions):
             raise ConfigError(f"study.regions must be distinct, but is {self.regions}.")
-        if self.unit != "subject":
-            raise ConfigError(f"study.unit must be subject, the only unit there is, but is {self.unit}.")
+        check_one_of("study.unit", self.unit, ("subject", "exam"))
+        check_one_of("study.films", self.films, FILM_RULES)
         check_at_least("study.minimum_age_years", self.minimum_age_years, 0)
         if self.window_days is not None:
             check_at_least("study.window_days", self.window_days, 0)
+
+    @property
+    def whole_films(self) -> bool:
+        """Whether the film itself is the region, so that nothing is segmented."""
+        return self.regions == WHOLE
 
     @property
     def num_classes(self) -> int:

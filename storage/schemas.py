@@ -28,6 +28,7 @@ EXCLUSION_REASONS = (
     "outside_window",  # an outcome measured too long before or after its film, or nobody knows when
     "superseded",  # an outcome of another day than the one nearest to the film
     "z_score",  # a Z-score alone: the young are measured against their own age, and no T-score follows from it
+    "undecided",  # an exam whose outcome hangs on what was not seen
     "erased",  # its person was erased from the store and does not come back
 )
 
@@ -100,7 +101,8 @@ ANNOTATIONS = pa.schema(
 
 EXCLUSIONS = pa.schema({"token": _STR, "frame": _I32, "reason": _STR, "detail": _STR, "stage": _STR})
 
-# One row per subject; `outcome` 1 is the study's positive class; `days` is the day of the DXA minus that of the film.
+# One row per subject, or per exam where that is the study's unit. `outcome` 1 is the study's
+# positive class; `days` is the day of the DXA minus that of the film.
 OUTCOMES = pa.schema(
     {
         "subject": _STR,
@@ -116,6 +118,8 @@ OUTCOMES = pa.schema(
         "height_cm": _F32,
         "bmi": _F32,  # kg/m^2: as given, else from weight and height
         "treatment": _BOOL,  # against osteoporosis
+        "right": _STR,  # of exams with two tubes: patent, proximal, distal or not_seen; else empty
+        "left": _STR,
     }
 )
 

@@ -17,7 +17,7 @@ def subject_outcomes(store: Store, study: StudyConfig) -> dict[str, int]:
     A subject with several examinations takes the outcome nearest in time to its film (smallest |days|, then
     exam). ConfigError where the store's outcomes were made by another rule than study.outcome_rule.
     """
-    _check_rule(store, study)
+    check_rule(store, study)
     known = store.outcomes[store.outcomes["outcome"].isin([0, 1])]
     nearest = _nearest_first(known).drop_duplicates("subject")
     filmed = nearest[nearest["subject"].isin(store.manifest["subject"])]
@@ -69,7 +69,8 @@ def _nearest_first(outcomes: pd.DataFrame) -> pd.DataFrame:
     return outcomes.assign(distance=distance).sort_values(["subject", "distance", "exam"])
 
 
-def _check_rule(store: Store, study: StudyConfig) -> None:
+def check_rule(store: Store, study: StudyConfig) -> None:
+    """ConfigError where the store's outcomes were made by another rule than the study's."""
     asked = parse_rule(study.outcome_rule).text
     stored = sorted(set(store.outcomes["rule"].fillna("unknown")) - {asked})
     if stored:

@@ -21,7 +21,11 @@ from storage.vocabulary import VIEWS
 
 KEY = "ingest.overrides"
 
-_NO = ("", "0", "no", "false")  # in the column exclude; all else excludes
+_NO = (
+    "0",
+    "no",
+    "false",
+)  # in the column exclude, takes back what an earlier row excludes; all else excludes
 _FRAMES = re.compile(r"\d+(?:-\d+)?(?:[ ,;]+\d+(?:-\d+)?)*")
 
 
@@ -33,7 +37,7 @@ class Override:
     laterality: str = ""
     view: str = ""
     frames: str = ""  # all | mid2 | first, or numbers from 1 such as 3 5-7
-    exclude: str = ""  # yes
+    exclude: str = ""  # yes | no
 
     @property
     def content(self) -> str:
@@ -124,7 +128,7 @@ _CHECKS = {
     "laterality": (str.upper, SIDES.__contains__),
     "view": (str.upper, VIEWS.__contains__),
     "frames": (str.lower, lambda text: text in FRAME_RULES or bool(_FRAMES.fullmatch(text))),
-    "exclude": (lambda text: "" if text.casefold() in _NO else "yes", bool),
+    "exclude": (lambda text: "no" if text.casefold() in _NO else text and "yes", bool),
 }
 _EXPECTED = {
     "polarity": "must be keep or invert",

@@ -62,7 +62,7 @@ def _with_frames(source: Source, override: Override, config: IngestConfig) -> So
 
 def _refused(source: Source, header: Header, config: IngestConfig) -> tuple[str, str] | None:
     """Reason and detail for a file that stays out as a whole."""
-    if source.override.exclude:
+    if source.override.exclude == "yes":
         return "excluded", "by ingest.overrides"
     part, view = header.body_part, source.override.view or header.view
     if config.body_parts and part and part not in config.body_parts:

@@ -106,15 +106,19 @@ def match_outcomes(
         subjects_by_patient: normalised patient id -> pseudonyms of the films' subjects, one per issuer.
         film_days: subject -> days of its films as YYYYMMDD or empty; nobody else has a film.
     """
+    if study.unit == "exam":
+        from pipelines.outcomes.tubes import match_exams  # which builds on this module
+
+        return match_exams(sheet, study, secret, subjects_by_patient, film_days)
     rule = parse_rule(study.outcome_rule)
     placed: list[Placed] = []
     unread: list[tuple[int, str]] = []
     measured: dict[str, list[Measurement]] = defaultdict(list)
-    whose = partial(_whose, sheet, secret, subjects_by_patient, film_days)
+    mine = partial(whose, sheet, secret, subjects_by_patient, film_days)
     for row in sheet.sheet.rows:
         found = measurement(row, sheet.column)
         unread += [(row.line, column) for column in found.unread]
-        subject = whose(row)
+        subject = mine(row)
         if isinstance(subject, Placed):
             placed.append(subject)
         elif found.refused:
@@ -151,7 +155,7 @@ class _Timed:
         return ("exam", one.exam) if self.days is None and one.day is None else ("day", self.days, one.day)
 
 
-def _whose(
+def whose(
     sheet: OutcomeSheet,
     secret: Secret,
     subjects_by_patient: Subjects,
@@ -222,4 +226,5 @@ def _row(subject: str, used: _Timed, rule: Rule, secret: Secret) -> dict[str, An
         "outcome": rule.outcome(one.value),
         "rule": rule.text,
         **one.covariates,
+        **dict.fromkeys(("right", "left"), ""),
     }

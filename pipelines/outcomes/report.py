@@ -30,7 +30,7 @@ _WANTED = {
     "sex": "; write F or M",
     "treatment": "; write yes or no",
 }
-_READ = {PATIENT, "treatment", *OPTIONAL, *MEASURES}
+_READ = {PATIENT, "treatment", "right", "left", *OPTIONAL, *MEASURES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,9 @@ class MatchReport:
             yield f"days        {counted(serials, 'serial number')} of a spreadsheet, counted from 1899-12-30"
 
     def _values(self) -> Iterator[str]:
+        if self.study.unit == "exam":
+            yield self._tubes()
+            return
         values = self.outcomes.rows["t_score"].tolist()
         if not values:
             return
@@ -135,6 +138,17 @@ class MatchReport:
         if several := sum(count > 1 for count in rows.values()):
             were = "was" if several == 1 else "were"
             yield f"several     {counted(several, 'subject')} {were} measured on several days"
+
+    def _tubes(self) -> str:
+        rows = self.outcomes.rows
+        states = Counter([*rows["right"], *rows["left"]])
+        blocked = rows[["right", "left"]].isin(["proximal", "distal"]).sum(axis=1)
+        told = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+        return (
+            f"tubes       {told}; {int((blocked == 1).sum()):,} exams with one tube occluded, "
+            f"{int((blocked == 2).sum()):,} with both; {rows['rule'].iloc[0] if len(rows) else 'the rule'} makes "
+            f"{int(rows['outcome'].sum()):,} of {len(rows):,} positive"
+        )
 
     def _window(self) -> str:
         return "none" if self.study.window_days is None else f"{self.study.window_days} days"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipelines.ingest.values import number
 from storage.errors import ConfigError
 
+TUBE_RULES = ("any_tube", "both_tubes", "given")  # of exams; see pipelines.outcomes.tubes
 _RULE = re.compile(r"(<=|>=|<|>|==)\s*(\S+)")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -43,7 +44,9 @@ class Rule:
 
 
 def parse_rule(text: str) -> Rule:
-    """Read a rule such as "<= -2.5"."""
+    """Read a rule such as "<= -2.5", or one of TUBE_RULES, whose values are 0 and 1."""
+    if text.strip() in TUBE_RULES:
+        return Rule(text.strip(), operator.ge, 0.5)
     match = _RULE.fullmatch(text.strip())
     limit = number(match[2]) if match else math.nan
     if match is None or math.isnan(limit):

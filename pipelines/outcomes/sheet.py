@@ -61,10 +61,11 @@ class OutcomeSheet:
 
 def read_outcome_sheet(path: Path, study: StudyConfig, mapping: Path | None = None) -> OutcomeSheet:
     """Read the table, and the mapping of its ids, before any film is read. InputError where a column is missing."""
-    parse_rule(study.outcome_rule)
+    rule = parse_rule(study.outcome_rule)
     column = column_name(study.outcome_column)
-    others = {name: OTHER_NAMES[name] for name in (PATIENT, column) if name in OTHER_NAMES}
-    sheet = read_sheet(path, "outcomes", (PATIENT, column), others)
+    needed = ("right", "left") if rule.text in ("any_tube", "both_tubes") else (column,)
+    others = {name: OTHER_NAMES[name] for name in (PATIENT, *needed) if name in OTHER_NAMES}
+    sheet = read_sheet(path, "outcomes", (PATIENT, *needed), others)
     return OutcomeSheet(sheet, column, read_mapping(mapping) if mapping else {})
 
 

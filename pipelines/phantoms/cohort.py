@@ -65,7 +65,7 @@ def write_cohort(
 
     Raises ConfigError where `out` holds another cohort.
     """
-    _claim(out, config)
+    claim(out, config)
     total = config.subjects + config.unlabelled
     films = written = 0
     for done, (has, wrote) in enumerate(_each_subject(out, config, total, processes), start=1):
@@ -81,9 +81,9 @@ def write_cohort(
     return CohortSummary(subjects=total, labelled=len(labelled), films=films, written=written, oracle=oracle)
 
 
-def _claim(out: Path, config: PhantomsConfig) -> None:
+def claim(out: Path, config: PhantomsConfig, **more: str) -> None:
     """Write phantoms.json, or check that the folder belongs to this very cohort."""
-    wanted = {"version": VERSION, "data_kind": "phantom", **asdict(config)}
+    wanted = {"version": VERSION, "data_kind": "phantom", **asdict(config), **more}
     path = out / "phantoms.json"
     if path.exists():
         present = json.loads(path.read_text())
@@ -151,15 +151,16 @@ def _outcomes_csv(labelled: list[SubjectGeometry]) -> str:
         (s.patient_id, f"{s.health.t_score:.2f}", s.dxa_site, s.dxa_days, s.age_years, s.sex, s.weight_kg)
         for s in labelled
     ]
-    return _csv([OUTCOME_COLUMNS, *rows])
+    return csv_text([OUTCOME_COLUMNS, *rows])
 
 
 def _annotators_csv(annotators: int) -> str:
     rows = [(f"a{i}", 1 / annotators, "phantom") for i in range(annotators)]
-    return _csv([("annotator", "weight", "tool"), *rows, ("truth", 0.0, "phantom")])
+    return csv_text([("annotator", "weight", "tool"), *rows, ("truth", 0.0, "phantom")])
 
 
-def _csv(rows: list[tuple[object, ...]]) -> str:
+def csv_text(rows: list[tuple[object, ...]]) -> str:
+    """Rows as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.pretraining.backbone import build_backbone, num_features
+from pipelines.pretraining.backbone import build_backbone, channels_of, num_features
 from storage.errors import StorageError
 
 KIND = "encoder"
@@ -25,7 +25,7 @@ class Encoder:
         """backbone: name of a timm model; tensors: its state."""
         self.backbone = backbone
         self.device = device or torch.device("cpu")
-        self._model = build_backbone(backbone)
+        self._model = build_backbone(backbone, channels_of(backbone, tensors))
         try:
             self._model.load_state_dict(dict(tensors))
         except RuntimeError as error:

@@ -13,7 +13,7 @@ from storage.atomic import remove_folder
 from storage.manifest import Store
 from storage.windows import KINDS, cache_path, open_cache
 
-_CROPS = re.compile(r"crops-([0-9a-f]+)-(\d+)\.zarr")
+_CROPS = re.compile(r"crops-([0-9a-f]+)-(\d+)(?:-(\d+)um)?\.zarr")
 _FILMS = re.compile(rf"({'|'.join(KINDS)})-[0-9a-f]+\.zarr")
 
 
@@ -33,7 +33,7 @@ def rebuild_caches(store_root: Path, names: Sequence[str], progress: Progress = 
         if match := _CROPS.fullmatch(name):
             segmentation = open_segmentation(store_root, match[1])
             remove_folder(store_root / "arrays" / name)
-            open_crops(store_root, segmentation, int(match[2]), progress)
+            open_crops(store_root, segmentation, int(match[2]), progress, int(match[3] or 0) / 1000)
             made.append(name)
         elif match := _FILMS.fullmatch(name):
             store = Store.open(store_root)

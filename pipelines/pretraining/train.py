@@ -1,29 +1,26 @@
-"""Pretrain an encoder on the bones of subjects without outcome."""
+"""Pretrain an encoder on the bones of subjects without outcome; with the outcomes of a fold's training part, SupCon."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from pipelines.config import StudyConfig
 from pipelines.pretraining.backbone import build_backbone, num_features
-from pipelines.pretraining.collapse import collapse_warning, embedding_spread
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import Crops, open_crops
-from pipelines.pretraining.encoder import KIND, masked
-from pipelines.pretraining.gather import gather_rows
-from pipelines.pretraining.multicrop import draw_views, render
-from pipelines.pretraining.simclr import nt_xent, projection_head
+from pipelines.pretraining.encoder import KIND
+from pipelines.pretraining.learner import PretrainingLearner
+from pipelines.pretraining.recipes import resolved, unsafe_mixes
+from pipelines.pretraining.samples import load_samples
+from pipelines.pretraining.weights import load_initial
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
-from pipelines.training.loop import Batch, fit, save_weights
+from pipelines.training.loop import fit, save_weights
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import Session, StoppedEarly, until_stopped
 from storage.atomic import write_json
@@ -31,8 +28,10 @@ from storage.errors import InputError
 from storage.manifest import Store
 
 _WEIGHTS = 2  # stream of randomness beside those of the loop
-_PROBE = 256  # crops on which the spread is watched
-_SETTLED = 50  # steps after which the running means of batch norm describe the crops
+_NO_OUTCOMES = (
+    "SupCon was given no outcomes, so every crop is a class of its own; it learns from the outcomes of a fold's"
+    " training part alone, once for each fold."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -44,44 +43,67 @@ def pretrain(
     study: StudyConfig,
     session: Session,
     progress: Progress = silent,
+    outcomes: Mapping[str, int] | None = None,
 ) -> dict[str, float]:
     """Write folder/model.safetensors (the encoder alone) and folder/model.json; return figures.
 
-    Raises InputError where no crop may be used, StoppedEarly where the session ends it before its last step.
+    outcomes: subject to 0 or 1, for SupCon: only those of the training part of a fold, or the fold's test means
+    nothing. The bones of these subjects join those that are trained on.
+    Raises InputError where no crop may be used or initial weights don't fit, StoppedEarly where the session ends
+    it before its last step.
     """
     seed_torch(config.seed, _WEIGHTS)
-    backbone = build_backbone(config.backbone)
+    backbone = build_backbone(config.backbone, config.channels)
+    if config.initial_weights is not None:
+        load_initial(backbone, config.backbone, config.initial_weights)
     figures: dict[str, float] = {}
-    warning = None
+    warnings: list[str] = []
     if config.method != "none":
+        outcomes = outcomes or {}
         if session.rank == 0:
             preparing = until_stopped(session, config.steps, progress)
-            open_crops(store.root, segmentation, config.crop_pixels, preparing)
+            open_crops(store.root, segmentation, config.crop_pixels, preparing, config.crop_mm_per_pixel)
         session.report({})  # a barrier: the cache has one writer
-        crops = open_crops(store.root, segmentation, config.crop_pixels)
-        chosen = choose_crops(crops, store, config, study)
-        learner = SimclrLearner(backbone, *crops.load(chosen), config)
+        crops = open_crops(
+            store.root, segmentation, config.crop_pixels, mm_per_pixel=config.crop_mm_per_pixel
+        )
+        chosen = choose_crops(crops, store, config, study, outcomes)
+        config = resolved(config, num_features(backbone), len(chosen))
+        warnings = unsafe_mixes(config, len(chosen))
+        if config.method == "supcon" and not outcomes:
+            warnings.append(_NO_OUTCOMES)
+        if session.rank == 0:
+            for warning in warnings:
+                _log.warning("%s", warning)
+        learner = PretrainingLearner(backbone, load_samples(crops, chosen, outcomes), config)
         samples = f"{store.fingerprint()} {segmentation.model_id}"
         result = fit(learner, config, session, folder, samples, progress)
         if result.stopped:
             raise StoppedEarly(result.steps, config.steps)
         figures = {"crops": len(chosen), "steps": result.steps, **result.metrics}
-        warning = learner.warning
+        warnings += [learner.warning] if learner.warning else []
     if session.rank == 0:
         save_weights(backbone, folder / "model.safetensors")
         description = {"backbone": config.backbone, "method": config.method}
-        document = {"format": 1, "kind": KIND, KIND: description, "training": {**figures, "warning": warning}}
-        write_json(folder / "model.json", document)
+        training = {**figures, "warning": " ".join(warnings) or None}
+        write_json(
+            folder / "model.json", {"format": 1, "kind": KIND, KIND: description, "training": training}
+        )
     return figures
 
 
 def choose_crops(
-    crops: Crops, store: Store, config: PretrainingConfig, study: StudyConfig
+    crops: Crops,
+    store: Store,
+    config: PretrainingConfig,
+    study: StudyConfig,
+    outcomes: Mapping[str, int] | None = None,
 ) -> NDArray[np.int64]:
-    """Rows to train on: the study's regions, by default of subjects without outcome."""
+    """Rows to train on: the study's regions, by default of subjects without outcome or with one of `outcomes`."""
     use = crops.rows["region"].isin(study.regions)
     if config.subjects == "without_outcome":
-        use &= ~crops.rows["subject"].isin(store.outcomes["subject"])
+        subject = crops.rows["subject"]
+        use &= ~subject.isin(store.outcomes["subject"]) | subject.isin(list(outcomes or {}))
     chosen: NDArray[np.int64] = np.flatnonzero(use.to_numpy())
     if not len(chosen):
         raise InputError(
@@ -90,111 +112,3 @@ def choose_crops(
             " subjects too, or pretraining.method=none."
         )
     return chosen
-
-
-class MultiCropModel(nn.Module):
-    """Encoder and projection head; one pass of the encoder per resolution, one of the head."""
-
-    def __init__(self, backbone: nn.Module, config: PretrainingConfig) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = projection_head(num_features(backbone), config.projection_hidden, config.projection_size)
-
-    def forward(self, views: list[Tensor]) -> Tensor:
-        """Embeddings RD of views (R_i, 1, size_i, size_i), in their order."""
-        embeddings: Tensor = self.head(torch.cat([self.backbone(view) for view in views]))
-        return embeddings
-
-
-class SimclrLearner:
-    """SimCLR as the loop wants it; see `pipelines.training.learner.Learner`."""
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        images_NSS: NDArray[np.uint8],
-        masks_NSS: NDArray[np.uint8],
-        config: PretrainingConfig,
-    ) -> None:
-        self.model: nn.Module = MultiCropModel(backbone, config)
-        self.model.to(memory_format=torch.channels_last)
-        self.num_samples = len(images_NSS)
-        self.validate_every = max(1, config.steps // 10)
-        self.warning: str | None = None
-        """What is wrong with the embeddings at the latest validation."""
-        self._images_NSS, self._masks_NSS, self._config = images_NSS, masks_NSS, config
-        scales = [(config.global_scale_min, config.global_scale_max)] * config.num_global
-        scales += [(config.local_scale_min, config.local_scale_max)] * config.num_local
-        self._scales_V2 = np.asarray(scales, np.float32)
-
-    def batch(self, indices_N: NDArray[np.int64], weights_N: NDArray[np.float32], epoch: int) -> Batch:
-        """Crops and the numbers of their views; padding has a place in `crop` and `real` alone."""
-        real_N = weights_N > 0
-        used = indices_N[real_N] if real_N.any() else indices_N[:1]  # no rank may come with nothing
-        masks_NSS, config = self._masks_NSS[used], self._config
-        content = config.min_content if config.content_aware else 0.0
-        draws = draw_views(masks_NSS, used, config.seed, epoch, self._scales_V2, content)
-        return {
-            "image": torch.from_numpy(self._images_NSS[used]),
-            "mask": torch.from_numpy(masks_NSS),
-            "affine": torch.from_numpy(draws.affine_NV23),
-            "light": torch.from_numpy(draws.light_NV2),
-            "content": torch.from_numpy(draws.content_NV),
-            "fell_back": torch.from_numpy(draws.fell_back_NV),
-            "crop": torch.from_numpy(indices_N),
-            "real": torch.from_numpy(real_N),
-        }
-
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """NT-Xent over the views of all ranks; figures of this rank's embeddings and views."""
-        z_RD = model(self.views(batch))
-        with torch.autocast(z_RD.device.type, enabled=False):
-            num_slots, num_views = len(batch["crop"]), self._config.num_views
-            z_VND = z_RD.float().unflatten(0, (num_views, -1))
-            slots_RD = F.pad(z_VND, (0, 0, 0, num_slots - z_VND.shape[1])).flatten(0, 1)
-            loss = nt_xent(
-                gather_rows(slots_RD),
-                gather_rows(batch["crop"].repeat(num_views)),
-                gather_rows(batch["real"].repeat(num_views)),
-                self._config.temperature,
-            )
-        figures = embedding_spread(z_RD.detach())
-        figures["content"] = batch["content"].mean().item()
-        figures["fell_back"] = batch["fell_back"].sum().item()
-        return loss, figures
-
-    @torch.no_grad()
-    def views(self, batch: Batch) -> list[Tensor]:
-        """Global views, then local ones, each (views * N, 1, size, size) with views outermost."""
-        crops_N2SS = torch.stack((batch["image"].float() / 255, (batch["mask"] > 0).float()), dim=1)
-        affine, light, first = batch["affine"], batch["light"], self._config.num_global
-        views = [render(crops_N2SS, affine[:, :first], light[:, :first], self._config.global_size)]
-        if self._config.num_local:
-            views.append(render(crops_N2SS, affine[:, first:], light[:, first:], self._config.local_size))
-        return views
-
-    def validate(self, model: nn.Module, step: int) -> dict[str, float]:
-        """Spread of the embeddings of whole bones; logs a sentence where they collapse."""
-        chosen = np.linspace(0, self.num_samples - 1, min(_PROBE, self.num_samples)).astype(np.int64)
-        device = next(model.parameters()).device
-        images, masks = (torch.from_numpy(whole[chosen]) for whole in (self._images_NSS, self._masks_NSS))
-        size = self._config.global_size
-        whole_N1TT = F.interpolate(
-            masked(images.to(device), masks.to(device)), (size, size), mode="bilinear", antialias=True
-        )
-        spread = embedding_spread(model([whole_N1TT]).float())
-        self.warning = collapse_warning(spread, self._config.projection_size) if step >= _SETTLED else None
-        if self.warning:
-            _log.warning("Step %d: %s", step, self.warning)
-        return {f"whole/{name}": value for name, value in spread.items()}
-
-    def score(self, metrics: dict[str, float]) -> None:
-        """No weights are better than the last: the loss knows nothing of the outcome."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The warning, which model.json repeats."""
-        return {"warning": self.warning}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
-        self.warning = state["warning"]

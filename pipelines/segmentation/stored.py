@@ -63,6 +63,10 @@ def open_segmentation(store_root: Path, model_id: str) -> Segmentation:
 
     Another generation of the same films will do: a film's key stands for its bytes.
     """
+    if model_id == "whole":
+        from pipelines.segmentation.whole import WholeFilms  # which builds on this module
+
+        return WholeFilms(Store.open(store_root))
     folder = store_root / "segmentations" / model_id
     if not (folder / INFO).exists():
         known = sorted(path.parent.name for path in folder.parent.glob(f"*/{INFO}"))

@@ -28,6 +28,8 @@ class TrainingConfig:
     """adamw, or larc: SGD with momentum whose rate is adapted per layer."""
     larc_clip: bool = False
     """False adapts as LARS and SwAV do; True never exceeds the plain rate, the original LARC."""
+    larc_exclude: str = "vectors"
+    """What neither decays nor gets an adapted rate: vectors (biases and norms), or nothing."""
     seed: int = 2023
     """Decides weights, order and views; the same seed gives the same model."""
     checkpoint_every_steps: int = 100
@@ -58,4 +60,8 @@ class TrainingConfig:
         ):
             check_at_least(f"{self.section}.{field}", getattr(self, field), least)
         check_one_of(f"{self.section}.optimizer", self.optimizer, ("adamw", "larc"))
+        exclusions = (
+            ("auto", "vectors", "nothing") if self.section == "pretraining" else ("vectors", "nothing")
+        )
+        check_one_of(f"{self.section}.larc_exclude", self.larc_exclude, exclusions)
         check_between(f"{self.section}.ema", self.ema, 0, 0.999999)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,13 @@ class Learner(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         ...
+
+
+@runtime_checkable
+class NamesSamples(Protocol):
+    """A learner whose samples have names, for errors; without, they are told by their numbers."""
+
+    def names(self, indices_N: NDArray[np.int64]) -> list[str]: ...
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pipelines.progress import Progress, silent
 from pipelines.training import checkpoint
 from pipelines.training.config import TrainingConfig
-from pipelines.training.learner import Batch, FitResult, Learner
+from pipelines.training.learner import Batch, FitResult, Learner, NamesSamples
 from pipelines.training.optimizer import build_optimizer
 from pipelines.training.precision import autocast
 from pipelines.training.schedule import cosine_with_warmup
@@ -34,12 +34,13 @@ from pipelines.training.session import Session
 from pipelines.training.state import Training, resume, update_average
 from pipelines.training.tracking import NullTracker, Tracker
 from storage.atomic import replacing
-from storage.errors import TrainingError
+from storage.errors import ConfigError, TrainingError
 from storage.prefetch import prefetch
 from storage.sampler import SampleOrder, SamplerState
 
 __all__ = ["Batch", "FitResult", "Learner", "fit", "save_weights"]
 
+NAMED = 8  # samples that an error names
 _STEP, _VALIDATION = 0, 1  # streams of randomness
 
 
@@ -65,7 +66,8 @@ def fit(
 
     Writes folder/checkpoints, metrics.jsonl, tensorboard and, if the learner validates, best.safetensors.
     `generation` names the samples; a checkpoint of other samples is refused. TrainingError if the loss is not
-    finite. The caller seeds (seeding.py) before it builds the model.
+    finite, ConfigError if the batch is smaller than the number of ranks. The caller seeds (seeding.py) before
+    it builds the model.
     """
     training, order = set_up(learner, config, session, folder, generation)
     model = distributed(learner.model, session) if session.world_size > 1 else learner.model
@@ -92,6 +94,7 @@ def fit(
             stopped = session.should_stop(training.step) and training.step < config.steps
             if stopped or is_due(training.step, config.checkpoint_every_steps, config.steps):
                 tracker.flush()
+                check_finite(training, config)
                 if session.rank == 0:
                     checkpoint.save(folder / "checkpoints", training.step, training.state_dict())
                 session.report(metrics)
@@ -117,6 +120,11 @@ def set_up(
     learner: Learner, config: TrainingConfig, session: Session, folder: Path, generation: str
 ) -> tuple[Training, SampleOrder]:
     """The state before the first step, or that of the newest checkpoint; and the order of the samples."""
+    if config.batch_size < session.world_size:
+        raise ConfigError(
+            f"{config.section}.batch_size must be at least the number of workers, {session.world_size}, so that"
+            f" each has a sample, but is {config.batch_size}."
+        )
     order = SampleOrder(learner.num_samples, config.seed, generation)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -169,7 +177,7 @@ def train_step(
         loss, extra = training.learner.loss(model, batch)
     value = loss.item()
     if not math.isfinite(value):
-        samples = ", ".join(map(str, position.indices_N[:8].tolist()))
+        samples = ", ".join(sample_names(training.learner, position))
         raise TrainingError(
             f"The loss of step {training.step + 1} is {value} (first samples: {samples});"
             f" lower {config.section}.lr or look at these samples."
@@ -187,6 +195,21 @@ def train_step(
     if training.averages:
         update_average(training.average, training.learner.model, training.step, config.ema)
     return {"epoch": position.epoch, "loss": value, "lr": lr, **extra}
+
+
+def sample_names(learner: Learner, position: Position) -> list[str]:
+    """What a user knows the first of a step's samples by: their names if the learner has any, else numbers."""
+    first = position.indices_N[position.weights_N > 0][:NAMED]
+    return learner.names(first) if isinstance(learner, NamesSamples) else list(map(str, first.tolist()))
+
+
+def check_finite(training: Training, config: TrainingConfig) -> None:
+    """TrainingError if weights are not finite, so that no checkpoint of them pushes out a good one."""
+    if not all(bool(parameter.isfinite().all()) for parameter in training.learner.model.parameters()):
+        raise TrainingError(
+            f"The weights after step {training.step} are not finite, so they are not saved; lower"
+            f" {config.section}.lr and run again, which goes on from the checkpoint before."
+        )
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from storage.errors import ConfigError
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"unit": "exam"}, "study.unit must be subject, the only unit there is, but is exam."),
+        ({"unit": "film"}, "study.unit must be one of subject, exam, but is film."),
+        ({"films": "odd"}, "study.films must be one of all, mid2, first, last_full, but is odd."),
         ({"regions": []}, "study.regions must name at least one region, but is empty."),
         ({"minimum_age_years": -1}, "study.minimum_age_years must be at least 0, but is -1."),
     ],

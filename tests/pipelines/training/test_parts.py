@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pipelines.training.config import TrainingConfig
-from pipelines.training.optimizer import TRUST, build_optimizer
+from pipelines.training.optimizer import TRUST, TRUST_CLIPPED, build_optimizer
 from pipelines.training.precision import autocast
 from pipelines.training.schedule import cosine_with_warmup
 from pipelines.training.seeding import seed_torch
@@ -70,7 +70,7 @@ def test_larc_is_the_papers_formula_for_kernels_and_sgd_for_the_rest(clip: bool,
             expected.append(weight.detach() - 0.5 * weight.grad)
             continue
         norm, gradient_norm = float(weight.detach().norm()), float(weight.grad.norm())
-        local = TRUST * norm / (gradient_norm + weight_decay * norm + 1e-8)
+        local = (TRUST_CLIPPED if clip else TRUST) * norm / (gradient_norm + weight_decay * norm + 1e-8)
         rate = min(local / 0.5, 1.0) * 0.5 if clip else 0.5 * local
         expected.append(weight.detach() - rate * (weight.grad + weight_decay * weight.detach()))
     optimizer.step()

@@ -1,0 +1,236 @@
+"""The HSG paper's comparison: CE, focal and ASL, each alone and after SupCon, over seeds.
+
+`hsg_trial` is one method with one seed; `hsg_table` its mean and sample SD over seeds as the paper prints
+them, and `pr_figure` all PR curves in one. The positive class is occlusion. A film is a sample, an exam the
+mean of its films' probabilities; women, never films, are split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from pipelines.classification.exams import FilmSet, check_whole, labelled_films
+from pipelines.classification.select import choose_threshold
+from pipelines.classification.supervised import probabilities, train_films
+from pipelines.classification.supervised_config import LOSSES, SupervisedConfig
+from pipelines.config import StudyConfig
+from pipelines.progress import Progress, silent
+from pipelines.training.session import LocalSession, Session
+from storage.atomic import replacing, write_json
+from storage.errors import ConfigError
+from storage.manifest import Store
+from storage.splits import check_leaks, make_splits
+
+SEEDS = (2023, 2024, 2025)
+TEST_FOLDS, INNER_FOLDS = 5, 5  # a fifth tests, a fifth of the others is held out of training
+LEVELS = ("film", "exam")
+MEASURES = ("accuracy", "precision", "recall", "f1", "auprc")
+BANNER = "selected on the test set, optimistic"
+PREDICTIONS = "predictions.csv"
+
+
+def hsg_params(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
+    """The six methods by the seeds, as parameters of `hsg_trial` without store, out and study."""
+    return [
+        {"loss": loss, "supcon": supcon, "seed": seed}
+        for supcon in (False, True)
+        for loss in LOSSES
+        for seed in seeds
+    ]
+
+
+def hsg_trial(
+    params: Mapping[str, Any], session: Session | None = None, progress: Progress = silent
+) -> list[dict[str, Any]]:
+    """Train and test one method with one seed; a row per level (film, exam).
+
+    params: store and out (folders), study (a StudyConfig), and any field of SupervisedConfig. `out` gets the
+    weights, and predictions.csv: subject, exam, key, outcome, probability of every test film. Resumes there.
+    """
+    known = {field.name for field in fields(SupervisedConfig)}
+    if unknown := sorted(set(params) - known - {"store", "out", "study"}):
+        raise ConfigError(f"A trial of hsg_losses has no parameter {', '.join(unknown)}.")
+    config = SupervisedConfig(**{name: params[name] for name in known & set(params)})
+    store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
+    check_whole(study)
+    films = labelled_films(store, study, config.input_size, progress)
+    train, held_out, test = split_films(films, config, store.manifest)
+    chosen_on = test if config.protocol == "paper" else held_out
+    own = replace(config, seed=SEEDS[0] if config.seed_controls == "split" else config.seed)
+    if config.protocol == "paper":
+        train = FilmSet(
+            pd.concat([train.rows, held_out.rows], ignore_index=True),
+            np.concatenate([train.images_NSS, held_out.images_NSS]),
+        )
+    model = train_films(train, chosen_on, out, own, session or LocalSession(), progress)
+    scored = scored_films(test, probabilities(model, test))
+    inner = scored_films(chosen_on, probabilities(model, chosen_on))
+    with replacing(out / PREDICTIONS) as temporary:
+        scored.to_csv(temporary, index=False)
+    rows = [
+        {"method": config.method, "seed": config.seed, "protocol": config.protocol, "level": level}
+        | measures(at_level(scored, level), threshold_of(at_level(inner, level), config.protocol))
+        for level in LEVELS
+    ]
+    write_json(out / "trial.json", rows)
+    return rows
+
+
+def split_films(
+    films: FilmSet, config: SupervisedConfig, manifest: pd.DataFrame
+) -> tuple[FilmSet, FilmSet, FilmSet]:
+    """Training, held-out and test films, by woman, stratified by whether any of her exams is positive.
+
+    seed_controls=init: the same women for every seed, as the paper had them.
+    """
+    seed = SEEDS[0] if config.seed_controls == "init" else config.seed
+    women = {str(s): int(o) for s, o in films.rows.groupby("subject")["outcome"].max().items()}
+    outer = make_splits(women, TEST_FOLDS, seed)
+    outer = outer[outer["fold"] == 0]
+    check_leaks(outer, manifest)
+    learning = {s: women[s] for s in outer.loc[outer["split"] == "train", "subject"]}
+    inner = make_splits(learning, INNER_FOLDS, seed)
+    inner = inner[inner["fold"] == 0]
+    held_out = set(inner.loc[inner["split"] == "test", "subject"])
+    return films.of(set(learning) - held_out), films.of(held_out), films.of(set(women) - set(learning))
+
+
+def scored_films(films: FilmSet, probability_N: NDArray[np.float64]) -> pd.DataFrame:
+    """Rows of the films with their probability."""
+    return films.rows.assign(probability=probability_N)
+
+
+def at_level(scored: pd.DataFrame, level: str) -> pd.DataFrame:
+    """A row per film, or per exam with the mean probability of its films."""
+    if level == "film":
+        return scored
+    grouped = scored.groupby(["subject", "exam"], sort=True)
+    return grouped.agg(outcome=("outcome", "first"), probability=("probability", "mean")).reset_index()
+
+
+def threshold_of(held_out: pd.DataFrame, protocol: str) -> float:
+    """Best macro-F1 on the held-out women; 0.5 under the paper's protocol."""
+    rule = "0.5" if protocol == "paper" else "f1"
+    return choose_threshold(held_out["outcome"].to_numpy(np.int64), held_out["probability"].to_numpy(), rule)
+
+
+def measures(rows: pd.DataFrame, threshold: float) -> dict[str, Any]:
+    """Accuracy, precision, recall, F1 at the threshold, AUPRC and AUC; None where undefined."""
+    outcome_N, probability_N = rows["outcome"].to_numpy(np.int64), rows["probability"].to_numpy()
+    called_N = (probability_N >= threshold).astype(np.int64)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        outcome_N, called_N, average="binary", zero_division=np.nan
+    )
+    both = len(np.unique(outcome_N)) == 2
+    return {
+        "n": len(rows),
+        "positive": int(outcome_N.sum()),
+        "threshold": float(threshold),
+        "accuracy": float(accuracy_score(outcome_N, called_N)),
+        "majority_accuracy": float(max(outcome_N.mean(), 1 - outcome_N.mean())),
+        "precision": None if np.isnan(precision) else float(precision),
+        "recall": None if np.isnan(recall) else float(recall),
+        "f1": None if np.isnan(f1) else float(f1),
+        "auprc": float(average_precision_score(outcome_N, probability_N)) if both else None,
+        "auc": float(roc_auc_score(outcome_N, probability_N)) if both else None,
+    }
+
+
+def hsg_table(rows: Sequence[Mapping[str, Any]], level: str = "film") -> pd.DataFrame:
+    """The paper's table: per method the mean and sample SD over seeds of each measure, in the paper's order."""
+    table = pd.DataFrame([row for row in rows if row["level"] == level])
+    table[[*MEASURES]] = table[[*MEASURES]].astype("float64")
+    grouped = table.groupby("method", sort=False)
+    result = grouped.agg(seeds=("seed", "nunique"), n=("n", "first"), positive=("positive", "first"))
+    for measure in MEASURES:
+        result[measure] = grouped[measure].mean()
+        result[f"{measure}_sd"] = grouped[measure].std(ddof=1)
+    order = [SupervisedConfig(loss=loss, supcon=supcon).method for supcon in (False, True) for loss in LOSSES]
+    return result.reindex([method for method in order if method in result.index]).reset_index()
+
+
+def pr_figure(path: Path, curves: Mapping[str, Sequence[pd.DataFrame]], stamp: str, banner: str = "") -> Path:
+    """All methods' PR curves in one SVG: the mean over seeds of precision at each recall, and the prevalence.
+
+    curves: method -> test predictions (outcome, probability) of each seed, of one level. stamp: printed under
+    the figure, such as PHANTOM DATA.
+    """
+    recall_G = np.linspace(0, 1, 101)
+    with matplotlib.rc_context({"svg.hashsalt": "radmill", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(5.6, 4.8), layout="constrained")
+        axes = figure.subplots()
+        for number, (method, seeds) in enumerate(curves.items()):
+            precision_SG = np.stack([_precision_at(rows, recall_G) for rows in seeds])
+            found = [average_precision_score(rows["outcome"], rows["probability"]) for rows in seeds]
+            label = f"{method}  {np.mean(found):.3f}"
+            style = "-" if "+" in method else "--"
+            axes.step(
+                recall_G, precision_SG.mean(0), style, where="post", color=f"C{number % 3}", label=label
+            )
+        first = next(iter(curves.values()))[0]
+        prevalence = float(first["outcome"].mean())
+        axes.axhline(prevalence, color="0.6", linewidth=0.8)
+        axes.annotate(f"prevalence {prevalence:.2f}", (0.02, prevalence), fontsize=7, va="bottom")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        axes.legend(title="average precision", fontsize=7, title_fontsize=7, loc="lower left", frameon=False)
+        axes.set_title(" ".join(filter(None, ("Six methods", f"({banner})" if banner else ""))), fontsize=9)
+        figure.text(0.99, 0.005, stamp, ha="right", va="bottom", fontsize=6, color="0.4")
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
+    return path
+
+
+def _precision_at(rows: pd.DataFrame, recall_G: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Precision of the highest threshold that reaches each recall."""
+    precision_K, recall_K, _ = precision_recall_curve(rows["outcome"], rows["probability"])
+    order = np.arange(len(recall_K))[::-1]  # recall rising
+    reached_G = np.searchsorted(recall_K[order], np.maximum(recall_G, 1e-9))
+    at_G: NDArray[np.float64] = precision_K[order][np.minimum(reached_G, len(recall_K) - 1)]
+    return at_G
+
+
+def hsg_losses(
+    store: Path,
+    out: Path,
+    study: StudyConfig,
+    seeds: Sequence[int] = SEEDS,
+    progress: Progress = silent,
+    **config: Any,
+) -> pd.DataFrame:
+    """All trials in this process, then OUT/{film,exam}.csv and OUT/pr-{film,exam}.svg; the table by film.
+
+    Trials that are there already are not made again.
+    """
+    rows: list[dict[str, Any]] = []
+    found: dict[str, list[pd.DataFrame]] = {}
+    for params in hsg_params(seeds):
+        trial = SupervisedConfig(**config, **params)
+        folder = out / f"{trial.method.lower()}-{trial.seed}"
+        rows += hsg_trial(
+            {"store": store, "out": folder, "study": study, **config, **params}, progress=progress
+        )
+        found.setdefault(trial.method, []).append(pd.read_csv(folder / PREDICTIONS))
+    phantom = (Store.open(store).manifest["data_kind"] == "phantom").any()
+    banner = BANNER if config.get("protocol") == "paper" else ""
+    for level in LEVELS:
+        with replacing(out / f"{level}.csv") as temporary:
+            hsg_table(rows, level).to_csv(temporary, index=False)
+        curves = {method: [at_level(scored, level) for scored in seeds] for method, seeds in found.items()}
+        pr_figure(out / f"pr-{level}.svg", curves, "PHANTOM DATA" if phantom else "", banner)
+    return hsg_table(rows, "film")

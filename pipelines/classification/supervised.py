@@ -1,0 +1,188 @@
+"""Supervised training on whole films: one stage, or SupCon and then a classifier on the frozen encoder.
+
+One stage: encoder and classifier are trained together by the loss. Two stages (the HSG paper, figure 1): the
+encoder is trained by SupCon on two views of every film, frozen, and the classifier alone is trained by the
+loss on its embeddings of several views. Weights are those of the least loss on held-out women: the loss that
+was trained, never compared with another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipelines.classification.exams import FilmSet
+from pipelines.classification.film_losses import film_loss
+from pipelines.classification.film_model import FilmEncoder, FilmHead, FilmNet, as_films, outputs, views
+from pipelines.classification.supervised_config import SupervisedConfig
+from pipelines.pretraining.supcon import sup_con
+from pipelines.progress import Progress, silent
+from pipelines.training.loop import Batch, fit, save_weights
+from pipelines.training.seeding import seed_torch
+from pipelines.training.session import Session, StoppedEarly
+from storage.errors import TrainingError
+
+_WEIGHTS = 2  # stream of randomness beside those of the loop
+FROZEN_VIEWS = 8  # embeddings of a film that the classifier meets in turn
+
+
+def train_films(
+    train: FilmSet,
+    chosen_on: FilmSet,
+    folder: Path,
+    config: SupervisedConfig,
+    session: Session,
+    progress: Progress = silent,
+) -> FilmNet:
+    """Train by config.loss, alone or after SupCon; the weights of the least loss on `chosen_on`, in eval mode.
+
+    Writes folder/model.safetensors; resumes from the checkpoints in the folder. TrainingError where a class is
+    absent, StoppedEarly where the session ends it.
+    """
+    for name, films in (("training", train), ("validation", chosen_on)):
+        if len(np.unique(films.outcome_N)) < 2:
+            raise TrainingError(
+                f"The {name} films of one split are all of one class: give more exams, or another splits.seed."
+            )
+    seed_torch(config.seed, _WEIGHTS)
+    model = FilmNet(config)
+    names = f"{config.input_size} " + " ".join(train.rows["key"])
+    learner: FilmLearner | HeadLearner
+    if config.supcon:
+        _fit(SupConLearner(model.encoder, train, config), config, session, folder / "supcon", names, progress)
+        learner = HeadLearner(model, train, chosen_on, config)
+        head = replace(config, steps=config.head_steps, warmup_steps=0)
+        best = _fit(learner, head, session, folder / "head", names, progress)
+        model.head.load_state_dict(load_file(best))
+    else:
+        learner = FilmLearner(model, train, chosen_on, config)
+        best = _fit(learner, config, session, folder / "films", names, progress)
+        model.load_state_dict(load_file(best))
+    save_weights(model, folder / "model.safetensors")
+    return model.eval()
+
+
+def probabilities(model: FilmNet, films: FilmSet) -> NDArray[np.float64]:
+    """Probability of the positive class of every film, N."""
+    logit_N: NDArray[np.float64] = outputs(model, as_films(films.images_NSS)).double().numpy()
+    return 1 / (1 + np.exp(-logit_N))
+
+
+def _fit(
+    learner: _Learner,
+    config: SupervisedConfig,
+    session: Session,
+    folder: Path,
+    names: str,
+    progress: Progress,
+) -> Path:
+    result = fit(learner, config, session, folder, names, progress)
+    if result.stopped:
+        raise StoppedEarly(result.steps, config.steps)
+    return folder / "best.safetensors"
+
+
+class _Learner:
+    """What the three have in common; see `pipelines.training.learner.Learner`."""
+
+    model: nn.Module
+
+    def __init__(self, films: FilmSet, config: SupervisedConfig) -> None:
+        self.num_samples = len(films.rows)
+        self.validate_every = 0
+        self._films, self._config = films, config
+        self._outcome_N = films.outcome_N.astype(np.float32)
+
+    def batch(self, indices_N: NDArray[np.int64], weights_N: NDArray[np.float32], epoch: int) -> Batch:
+        """Films or embeddings of these samples; padding is left out."""
+        used = indices_N[weights_N > 0] if (weights_N > 0).any() else indices_N[:1]
+        if len(used) == 1:  # batch norm has no spread of one
+            used = np.repeat(used, 2)
+        return {"input": self._inputs(used, epoch), "outcome": torch.from_numpy(self._outcome_N[used])}
+
+    def _inputs(self, used: NDArray[np.int64], epoch: int) -> Tensor:
+        return views(self._films.images_NSS[used], used, self._config.seed, epoch, 1)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The mean of the configured loss."""
+        return film_loss(self._config, model(batch["input"]).float(), batch["outcome"]).mean(), {}
+
+    def validate(self, model: nn.Module, step: int) -> dict[str, float]:
+        """Nothing, unless a learner has something to look at."""
+        return {}
+
+    def score(self, metrics: dict[str, float]) -> float | None:
+        """The less loss on held-out women, the better."""
+        return -metrics["validation_loss"] if "validation_loss" in metrics else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond the model."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""
+
+
+class FilmLearner(_Learner):
+    """Encoder and classifier together."""
+
+    def __init__(self, model: FilmNet, train: FilmSet, chosen_on: FilmSet, config: SupervisedConfig) -> None:
+        super().__init__(train, config)
+        self.model = model.to(memory_format=torch.channels_last)
+        self.validate_every = max(1, config.steps // 15)
+        self._held_out = as_films(chosen_on.images_NSS)
+        self._held_outcome_N = torch.from_numpy(chosen_on.outcome_N.astype(np.float32))
+
+    def validate(self, model: nn.Module, step: int) -> dict[str, float]:
+        """The loss on held-out women."""
+        loss_N = film_loss(self._config, outputs(model, self._held_out), self._held_outcome_N)
+        return {"validation_loss": loss_N.mean().item()}
+
+
+class SupConLearner(_Learner):
+    """The encoder, by SupCon on two views of each film; the last weights count."""
+
+    def __init__(self, encoder: FilmEncoder, train: FilmSet, config: SupervisedConfig) -> None:
+        super().__init__(train, config)
+        self.model = encoder.to(memory_format=torch.channels_last)
+
+    def _inputs(self, used: NDArray[np.int64], epoch: int) -> Tensor:
+        return views(self._films.images_NSS[used], used, self._config.seed, epoch, 2)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """L_out over both views of all films."""
+        embedding_RE = model(batch["input"]).float()
+        return sup_con(embedding_RE, batch["outcome"].repeat(2), self._config.temperature), {}
+
+
+class HeadLearner(_Learner):
+    """The classifier on the frozen encoder's embeddings of a fixed set of views."""
+
+    def __init__(self, model: FilmNet, train: FilmSet, chosen_on: FilmSet, config: SupervisedConfig) -> None:
+        super().__init__(train, config)
+        self.model: FilmHead = model.head
+        self.validate_every = max(1, config.head_steps // 30)
+        samples_N = np.arange(len(train.rows), dtype=np.int64)
+        self._embedding_VNE = torch.stack(
+            [
+                outputs(model.encoder, views(train.images_NSS, samples_N, config.seed, -view % 2**31, 1))
+                for view in range(1, FROZEN_VIEWS + 1)
+            ]
+        )
+        self._held_out = outputs(model.encoder, as_films(chosen_on.images_NSS))
+        self._held_outcome_N = torch.from_numpy(chosen_on.outcome_N.astype(np.float32))
+
+    def _inputs(self, used: NDArray[np.int64], epoch: int) -> Tensor:
+        return self._embedding_VNE[epoch % FROZEN_VIEWS, used]
+
+    def validate(self, model: nn.Module, step: int) -> dict[str, float]:
+        """The loss on held-out women."""
+        loss_N = film_loss(self._config, outputs(model, self._held_out), self._held_outcome_N)
+        return {"validation_loss": loss_N.mean().item()}

@@ -1,0 +1,75 @@
+"""What a user may set about supervised training on whole films: encoder, loss, one stage or two, selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipelines.training.config import TrainingConfig
+from storage.errors import check_at_least, check_between, check_one_of
+
+LOSSES = ("ce", "focal", "asl")
+PROTOCOLS = ("inner", "paper")
+SEED_CONTROLS = ("init", "split", "both")
+
+
+@dataclass(kw_only=True, slots=True)
+class SupervisedConfig(TrainingConfig):
+    """One method of the HSG study: a loss, alone or on an encoder frozen after SupCon."""
+
+    section: ClassVar[str] = "supervised"
+
+    steps: int = 400
+    """Optimizer updates of the encoder: the whole training, or SupCon's stage."""
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 40
+    checkpoint_every_steps: int = 200
+
+    loss: str = "asl"
+    """ce, focal or asl."""
+    supcon: bool = False
+    """True trains the encoder by SupCon first, freezes it, and trains the classifier alone by the loss."""
+    head_steps: int = 300
+    """Updates of the classifier on the frozen encoder."""
+    backbone: str = "efficientnet_b0"
+    """Name of a timm model."""
+    embedding: int = 128
+    """Length to which the encoder's features are reduced."""
+    input_size: int = 224
+    """Side in pixels of the square films that the encoder sees."""
+    temperature: float = 0.1
+    """Of SupCon."""
+    focal_gamma: float = 2.0
+    """Focusing of the focal loss."""
+    asl_positive: float = 1.0
+    """Focusing of ASL for occluded exams."""
+    asl_negative: float = 4.0
+    """Focusing of ASL for the others."""
+    asl_margin: float = 0.05
+    """Probability below which ASL forgets a negative."""
+    protocol: str = "inner"
+    """inner chooses weights and threshold on women held out of training; paper chooses weights on the test women."""
+    seed_controls: str = "init"
+    """What differs between seeds: init (weights, order), split (who is tested), or both."""
+
+    def __post_init__(self) -> None:
+        TrainingConfig.__post_init__(self)
+        check_one_of("supervised.loss", self.loss, LOSSES)
+        check_one_of("supervised.protocol", self.protocol, PROTOCOLS)
+        check_one_of("supervised.seed_controls", self.seed_controls, SEED_CONTROLS)
+        check_at_least("supervised.head_steps", self.head_steps, 1)
+        check_at_least("supervised.embedding", self.embedding, 2)
+        check_at_least("supervised.input_size", self.input_size, 32)
+        check_at_least("supervised.focal_gamma", self.focal_gamma, 0)
+        check_at_least("supervised.asl_positive", self.asl_positive, 0)
+        check_at_least("supervised.asl_negative", self.asl_negative, 0)
+        check_between("supervised.asl_margin", self.asl_margin, 0, 0.5)
+        check_between("supervised.temperature", self.temperature, 0.01, 10)
+
+    @property
+    def method(self) -> str:
+        """The method's name in the paper's table."""
+        name = {"ce": "CE", "focal": "Focal", "asl": "ASL"}[self.loss]
+        return f"SupCon+{name}" if self.supcon else name
