@@ -26,10 +26,10 @@ from sklearn.metrics import (
 )
 
 from pipelines.classification.exams import FilmSet, check_whole, labelled_films
-from pipelines.classification.select import choose_threshold
 from pipelines.classification.supervised import probabilities, train_films
 from pipelines.classification.supervised_config import LOSSES, SupervisedConfig
 from pipelines.config import StudyConfig
+from pipelines.evaluation.thresholds import choose_threshold
 from pipelines.progress import Progress, silent
 from pipelines.training.session import LocalSession, Session
 from storage.atomic import replacing, write_json
