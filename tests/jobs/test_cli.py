@@ -41,7 +41,7 @@ def test_info_is_json() -> None:
     run = subprocess.run([sys.executable, "-m", "jobs", "info"], capture_output=True, text=True, check=True)
     told = json.loads(run.stdout)
     assert set(JOBS) <= set(told["jobs"])
-    assert (told["studies"], told["methods"]) == (["hand"], list(METHODS))
+    assert (told["studies"], told["methods"]) == (["hand", "hsg"], list(METHODS))
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -66,7 +66,7 @@ def test_help_is_fast() -> None:
 
 
 def test_choices_are_the_files_of_conf() -> None:
-    assert choices("study") == ["hand"] and choices("cluster") == ["allocation", "local", "slurm"]
+    assert choices("study") == ["hand", "hsg"] and choices("cluster") == ["allocation", "local", "slurm"]
 
 
 def test_the_first_of_two_words_lists_its_jobs(capsys: pytest.CaptureFixture[str]) -> None:
