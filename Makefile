@@ -6,13 +6,13 @@ READY := $(VENV)/ready
 # Small runs gain nothing from many threads fighting for few cores.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo slurm-lab test test-all check lint types arrows format clean
+.PHONY: help demo test test-all check lint types arrows format clean
 
 help:
 	@echo "make demo      phantoms through every stage to a report, on this machine (7 to 9 minutes on 2 cores)"
-	@echo "make test      linters, types, arrows and the fast suite"
-	@echo "make test-all  the same and what is slow: chaos, browser, Slurm, real films"
 	@echo "make slurm-lab a Slurm cluster of three nodes on this machine (root, Debian packages; tests/slurm/lab down ends it)"
+	@echo "make test      linters, types, arrows and the fast suite"
+	@echo "make test-all  the same and what is slow: chaos, browser, real films"
 	@echo "make format    let ruff tidy the code"
 	@echo "make clean     remove the environment and the demo's output"
 
@@ -27,6 +27,7 @@ demo: $(READY)
 	@echo "== demo: phantoms through every stage"
 	@$(BIN)/radmill demo out=runs/demo
 
+.PHONY: slurm-lab
 slurm-lab: $(READY)
 	@tests/slurm/lab up 3
 
