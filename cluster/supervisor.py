@@ -17,7 +17,7 @@ from cluster.addresses import own_address
 from cluster.allocation import Allocation
 from cluster.attempts import Attempts
 from cluster.bounds import Budget, End
-from cluster.failures import RESTART, Failure
+from cluster.failures import REQUEUE, RESTART, Failure
 from cluster.heartbeat import HeartbeatServer
 from cluster.ray_node import RayNode
 from cluster.ray_spec import Place, RaySpec
@@ -225,7 +225,7 @@ class Supervisor:
 
         TERM is Slurm's own decision, which has no failure: it requeues by itself, or was told to cancel.
         """
-        if end.failure is None:
+        if end.failure not in REQUEUE:
             return False, end
         refused = requeue.refusal(self._spec, self._attempts.of_job(), end.failure)
         if not refused:

@@ -21,7 +21,7 @@ from tests.slurm.conftest import Lab
 DRIVER = Path(__file__).with_name("loop_driver.py")
 SCRATCH = "/var/tmp"  # which every node of the lab has for itself
 # Processes of Slurm itself, and of our looking.
-_SLURMS = re.compile(r"slurmd|slurmstepd|^ps|^ss|^sh -c|srun")
+_SLURMS = re.compile(r"slurmd|slurmstepd|slurm_script|srun|^ps|^ss|^sh -c")
 
 
 def wait(until: Callable[[], object], seconds: float, what: str) -> Any:
@@ -57,7 +57,7 @@ class Loop:
         """
         least = {"nodes": self.nodes, "workers": self.nodes, "cpus_per_worker": 1, "memory_gb": 2.5}
         config = ClusterConfig(kind="slurm", scratch=SCRATCH, signal_delay_s=60, **(least | values))
-        spec = spec_of(config, self.run, ready_timeout_s=200)
+        spec = spec_of(config, self.run, ready_timeout_s=400)
         resources = Resources(nodes=self.nodes, cpus_per_task=1, memory_gb=config.memory_gb, timeout_min=30)
         others = [node for node in self.lab.nodes if only and node != only]
         executor = make_executor(
@@ -97,7 +97,7 @@ class Loop:
             "SUSPENDED",
         )
 
-    def finish(self, seconds: float = 400) -> str:
+    def finish(self, seconds: float = 600) -> str:
         """Wait for its end; the result."""
         wait(self.ended, seconds, f"end of job {self.job}, which is {self.state()}")
         weights = self.run / "weights.txt"
@@ -149,7 +149,7 @@ def kill(lab: Lab, node: str, words: str) -> None:
 def leftovers(lab: Lab, node: str) -> list[str]:
     """Processes, listening ports, folders and shared memory on a node that are not Slurm's."""
     found = [line for _, line in processes(lab, node)]
-    found += on_node(lab, node, "ss -ltnH | grep -v :6818").splitlines()
+    found += on_node(lab, node, "ss -ltnpH | grep -v 'slurmd\\|srun'").splitlines()
     # The folder of port locks stays: it is empty files that the next job uses again.
     found += on_node(lab, node, "ls -A /dev/shm; ls -A /var/tmp | grep -v radmill-ports").splitlines()
     return found
