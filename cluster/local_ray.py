@@ -39,6 +39,7 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own files hold what a trial says
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what the raylet says of a dead worker, we say in one line
 }
 _LOOPBACK = "127.0.0.1"
 _ALONE = {
