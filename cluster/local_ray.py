@@ -18,15 +18,18 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from storage.errors import RadmillError
 
 _PREFIX = "radmill-"
 _LONGEST = 18  # characters of the folder for temporary files: a socket's path below it may have 107
+_STARTS = 3
 _OBJECTS_MB = 100  # of shared memory: nothing large travels through Ray
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -89,21 +92,36 @@ def _own_ray(cpus: int, gpus: int) -> Iterator[None]:
             import ray
 
             try:
-                _init(
-                    "Ray did not start on this machine",
-                    address="local",
-                    num_cpus=cpus,
-                    num_gpus=gpus or None,  # by default those that are there
-                    include_dashboard=False,
-                    object_store_memory=_OBJECTS_MB * 2**20,
-                    _temp_dir=str(folder),
-                    _node_ip_address=_LOOPBACK,
-                )
+                _start(folder, cpus, gpus)
                 yield
             finally:
                 ray.shutdown()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path, cpus: int, gpus: int) -> None:
+    """Start it, again where a busy machine took longer than the half minute that Ray waits for its parts."""
+    for attempt in range(1, _STARTS + 1):
+        try:
+            _init(
+                "Ray did not start on this machine",
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus or None,  # by default those that are there
+                include_dashboard=False,
+                object_store_memory=_OBJECTS_MB * 2**20,
+                _temp_dir=str(folder),
+                _node_ip_address=_LOOPBACK,
+            )
+            return
+        except RadmillError:
+            for process in psutil.Process().children(recursive=True):  # the parts that did start
+                with suppress(psutil.Error):
+                    if any(str(folder) in word for word in process.cmdline()):
+                        process.kill()
+            if attempt == _STARTS:
+                raise
 
 
 def _init(otherwise: str, **options: Any) -> None:
