@@ -67,11 +67,12 @@ def submit_array(
 
 
 def _chunks(config: ClusterConfig, indices: Sequence[int]) -> list[Sequence[int]]:
-    most = {"slurm": max_array_size, "local": lambda: config.array_width}.get(
-        config.kind, lambda: len(indices)
-    )
-    size = max(most(), 1)
-    return [indices[begin : begin + size] for begin in range(0, len(indices), size)]
+    size = len(indices)
+    if config.kind == "slurm":
+        size = max_array_size()
+    elif config.kind == "local":
+        size = config.array_width
+    return [indices[begin : begin + size] for begin in range(0, len(indices), max(size, 1))]
 
 
 def map_array(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.queue import job_states
+from cluster.queue import GONE, job_states
 
 if TYPE_CHECKING:
     import submitit
@@ -35,20 +36,20 @@ def collect(jobs: Mapping[int, submitit.Job[Any]]) -> tuple[dict[int, Any], dict
 def _as_they_end(jobs: Mapping[int, submitit.Job[Any]]) -> Iterator[tuple[int, submitit.Job[Any], str]]:
     """(index, job, the scheduler's word) in the order in which they end."""
     waiting = dict(jobs)
-    states: dict[int, str] = {}
+    states: dict[int, str] = {}  # as the scheduler told them last
     given_up: dict[int, float] = {}
     asked, pause = time.monotonic(), _ASKS_EVERY_S[0]
     while waiting:
         names = {path: _names(path) for path in {job.paths.folder for job in waiting.values()}}
+        now = time.monotonic()
         for index, job in list(waiting.items()):
-            if (
-                _ended_here(job, names[job.paths.folder])
-                or given_up.get(index, time.monotonic()) < time.monotonic()
-            ):
+            if _ended_here(job, names[job.paths.folder]) or now > given_up.get(index, math.inf):
                 yield index, waiting.pop(index), states.get(index, "")
         if waiting and time.monotonic() - asked > pause:
             for index, state in _finished_on_slurm(waiting).items():
-                states[index] = state
+                before, states[index] = states.get(index), state
+                if state == GONE and before != GONE:
+                    continue  # told twice, or it is not sure
                 # Only a task that says it completed owes a result, which a shared folder may show late.
                 late = _SETTLES_S if state == "COMPLETED" else 1
                 given_up.setdefault(index, time.monotonic() + late)
@@ -67,9 +68,9 @@ def _names(folder: Path) -> set[str]:
 def _ended_here(job: submitit.Job[Any], names: set[str]) -> bool:
     import submitit
 
-    if isinstance(job, submitit.DebugJob) or job.paths.result_pickle.name in names:
-        return True
-    return isinstance(job, submitit.LocalJob) and job.done() and not _lives(job)
+    if isinstance(job, submitit.LocalJob):
+        return job.done() and not _lives(job)
+    return isinstance(job, submitit.DebugJob) or job.paths.result_pickle.name in names
 
 
 def _lives(job: submitit.Job[Any]) -> bool:
@@ -96,14 +97,17 @@ def _settled(job: submitit.Job[Any], state: str) -> tuple[Any, str | None]:
 
     if isinstance(job, submitit.DebugJob):
         error = job.exception()
-        return (None, _last_line(str(error))) if error else (job.result(), None)
+        return (None, _reason(str(error))) if error else (job.result(), None)
     if not job.paths.result_pickle.exists():
         said = job.stderr() or "it left no error message"
-        return None, f"{state.lower() or 'ended without a result'}: {_last_line(said)}"
+        return None, f"{state.lower() or 'ended without a result'}: {_reason(said)}"
     kind, value = pickle_load(job.paths.result_pickle)
-    return (value, None) if kind == "success" else (None, _last_line(value))
+    return (value, None) if kind == "success" else (None, _reason(value))
 
 
-def _last_line(text: str) -> str:
+def _reason(text: str) -> str:
+    """The line that names the reason: the first of slurmstepd's, else the very last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return re.sub(r"^(slurmstepd|srun): (error: )?", "", lines[-1]) if lines else "it gave no reason"
+    stepd = [line for line in lines if re.match(r"slurmstepd\S*: error", line)]
+    reason = (stepd[:1] or lines[-1:] or ["it gave no reason"])[0]
+    return re.sub(r"^(slurmstepd\S*|srun): (error: )?", "", reason)

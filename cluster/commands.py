@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 ANSWER_S = 60
 DEFAULT_MAX_ARRAY = 1001  # Slurm's own, where the controller does not say
@@ -20,6 +22,22 @@ def ask(words: Sequence[str], timeout_s: float = ANSWER_S) -> str | None:
     except (subprocess.SubprocessError, OSError):
         return None
     return done.stdout
+
+
+@contextmanager
+def outside_job() -> Iterator[None]:
+    """Inside a job, hide what Slurm set for that job, or a job submitted from it would inherit its shape.
+
+    What the user or the site set for every submission (SLURM_CONF, SBATCH_ACCOUNT, ...) stays.
+    """
+    from submitit.helpers import clean_env
+
+    kept = {
+        name: text for name, text in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")
+    }
+    with clean_env():
+        os.environ.update(kept)
+        yield
 
 
 def max_array_size() -> int:

@@ -8,7 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.commands import outside_job
 from cluster.config import ClusterConfig
+from cluster.partitions import check_fits
 from cluster.refusals import refusal
 from cluster.resources import Resources
 from storage.errors import ConfigError
@@ -38,7 +40,7 @@ def make_executor(
         survive_nodes: the loss of a node does not end the job (Ray's jobs, which watch their own head).
 
     Raises:
-        ConfigError: no Slurm here, or a kind that submits nothing.
+        ConfigError: no Slurm here, a partition that could never run such a job, or a kind that submits nothing.
     """
     import submitit
 
@@ -52,6 +54,7 @@ def make_executor(
         raise ConfigError(
             f"cluster={config.kind} submits nothing; use cluster=slurm, or run the stage as it is."
         )
+    check_fits(config, resources)
     with refusals(config, resources):
         slurm = submitit.SlurmExecutor(folder, max_num_timeout=config.max_timeouts)
     slurm.update_parameters(
@@ -132,11 +135,10 @@ def whole_jobs(ids: Sequence[str]) -> list[str]:
 def refusals(config: ClusterConfig, resources: Resources) -> Iterator[None]:
     """What submitit raises where sbatch refuses becomes a sentence; safe inside a job too."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
-    from submitit.helpers import clean_env
 
     try:
-        # submitit prints what sbatch said before it raises; a job's own SLURM_ variables would leak into the next.
-        with redirect_stderr(StringIO()), clean_env():
+        # submitit prints what sbatch said before it raises.
+        with redirect_stderr(StringIO()), outside_job():
             yield
     except (FailedJobError, FailedSubmissionError) as error:
         raise refusal(str(error), config, resources) from error

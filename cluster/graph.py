@@ -21,6 +21,7 @@ from cluster.graph_file import (
     record_try,
     write_graph,
 )
+from cluster.partitions import check_fits
 from cluster.queue import LIVE, job_states
 from cluster.resources import Resources
 from storage.errors import ClusterError
@@ -46,6 +47,11 @@ class Node:
     ray: bool = False
 
 
+def job_name(node: str) -> str:
+    """What squeue shows for a node."""
+    return f"radmill-{node}"
+
+
 def submit_graph(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> dict[str, list[str]]:
     """Submit all nodes, each after those that it names, and return their Slurm ids by name, one per array task.
 
@@ -58,6 +64,9 @@ def submit_graph(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> 
         ConfigError: the scheduler refuses.
     """
     _check_order(nodes)
+    if config.kind == "slurm":
+        for node in nodes:
+            check_fits(config, node.resources)
     graph = _begun(nodes, config, folder)
     for node in nodes[len(graph.nodes) :]:
         after = [one for name in node.after for one in graph.nodes[name].ids]
@@ -125,7 +134,7 @@ def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> Graph:
     last = read_graph(folder)
     if not last.whole and list(last.nodes) == [node.name for node in nodes[: len(last.nodes)]]:
         return last
-    ids = [one for node in last.nodes.values() for one in node.ids]
+    ids = [one for node in last.nodes.values() for one in node.ids if last.config.kind == "slurm"]
     if live := [one for one, state in job_states(ids).items() if state.state in LIVE]:
         raise ClusterError(
             f"{len(live)} jobs of this run still wait or run (Slurm {', '.join(whole_jobs(live))}); "
@@ -146,7 +155,7 @@ def _submit(
     after: Sequence[str],
     exclude: Sequence[str] = (),
 ) -> dict[int, str]:
-    place, title = folder / node.name, f"radmill-{node.name}"
+    place, title = folder / node.name, job_name(node.name)
     if node.width:
         jobs = submit_array(
             config,

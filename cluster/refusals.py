@@ -3,65 +3,64 @@
 from __future__ import annotations
 
 from cluster.config import ClusterConfig
+from cluster.partitions import chosen, partitions, too_much
 from cluster.resources import Resources
 from storage.errors import ClusterError, ConfigError, RadmillError
+
+_NEVER = (
+    "node count specification",
+    "node configuration is not available",
+    "more processors requested",
+    "can not be satisfied",
+    "cpu count per node",
+    "generic resource",
+)
+_NO_ANSWER = (
+    "unable to contact slurm",
+    "connect failure",
+    "configuration source",
+    "configuration file",
+    "timed out",
+)
+# Slurm's words -> the sentence, in which the configuration's values are filled.
+_WRONG_KEYS = {
+    "invalid partition name": (
+        "cluster.partition={partition} does not exist on this cluster; sinfo lists those that do."
+    ),
+    "invalid account": (
+        "cluster.account={account} can't be used by you in this partition; "
+        "sacctmgr show associations lists your accounts."
+    ),
+    "invalid qos": "cluster.qos={qos} is not one that you may use; sacctmgr show qos lists them.",
+    "invalid feature": (
+        "cluster.constraint={constraint} names a feature that no node has; sinfo -o '%N %f' lists them."
+    ),
+    "invalid node name": "cluster.exclude={exclude} names a node that does not exist; sinfo -N lists them.",
+    "time limit": (
+        "the partition does not allow {timeout_min} minutes; set cluster.timeout_min to at most what "
+        "sinfo -o '%P %l' shows."
+    ),
+}
 
 
 def refusal(said: str, config: ClusterConfig, resources: Resources) -> RadmillError:
     """The sentence for sbatch's error output: a ConfigError where a key caused it, else a ClusterError."""
     text = said.lower()
-    where = f"partition {config.partition}" if config.partition else "the default partition"
-    asked = (
-        f"{resources.nodes} node(s) with {resources.cpus_per_task * resources.tasks_per_node} CPUs, "
-        f"{resources.gpus_per_node} GPUs and {resources.memory_gb:g} GB each"
-    )
-    for words, sentence in (
-        (
-            ("invalid partition name",),
-            f"cluster.partition={config.partition} does not exist on this cluster; sinfo lists those that do.",
-        ),
-        (
-            ("invalid account",),
-            f"cluster.account={config.account} can't be used by you in {where}; "
-            "sacctmgr show associations lists your accounts.",
-        ),
-        (
-            ("invalid qos",),
-            f"cluster.qos={config.qos} is not one that you may use; sacctmgr show qos lists them.",
-        ),
-        (
-            ("invalid feature",),
-            f"cluster.constraint={config.constraint} names a feature that no node has; sinfo -o '%N %f' lists them.",
-        ),
-        (
-            ("generic resource", "gres"),
-            f"{where} has no node with {resources.gpus_per_node} GPUs; "
-            "sinfo -o '%P %N %G' shows where they are: set cluster.partition or cluster.gpus_per_worker.",
-        ),
-        (
-            ("time limit",),
-            f"{where} does not allow {resources.timeout_min} minutes; set cluster.timeout_min to at most "
-            "what sinfo -o '%P %l' shows.",
-        ),
-        (
-            ("invalid node name",),
-            f"cluster.exclude={config.exclude} names a node that does not exist; sinfo -N lists them.",
-        ),
-        (
-            (
-                "node count specification",
-                "node configuration is not available",
-                "more processors requested",
-                "can not be satisfied",
-                "cpu count per node",
-            ),
-            f"{where} can never give {asked}; sinfo -o '%P %D %c %m %G' shows what it has: ask for less "
-            "(cluster.nodes, workers, cpus_per_worker, memory_gb), or another cluster.partition.",
-        ),
-    ):
-        if any(word in text for word in words):
-            return ConfigError(sentence)
-    if "unable to contact slurm" in text or "connect failure" in text or "configuration source" in text:
+    for words, sentence in _WRONG_KEYS.items():
+        if words in text:
+            return ConfigError(
+                sentence.format(
+                    partition=config.partition,
+                    account=config.account,
+                    qos=config.qos,
+                    constraint=config.constraint,
+                    exclude=config.exclude,
+                    timeout_min=resources.timeout_min,
+                )
+            )
+    if any(word in text for word in _NEVER):
+        return ConfigError(too_much(config, resources, chosen(partitions(), config)))
+    if any(word in text for word in _NO_ANSWER):
         return ClusterError(
             "Slurm does not answer (slurmctld); try again later, or ask who runs the cluster."
         )
@@ -69,7 +68,7 @@ def refusal(said: str, config: ClusterConfig, resources: Resources) -> RadmillEr
 
 
 def _first_line(said: str) -> str:
-    lines = [
-        line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines() if line.strip()
-    ]
-    return lines[0].strip().rstrip(".") + "." if lines else "it gave no reason."
+    lines = [line for line in said.splitlines() if line.strip()]
+    if not lines:
+        return "it gave no reason."
+    return lines[0].removeprefix("sbatch: ").removeprefix("error: ").strip().rstrip(".") + "."

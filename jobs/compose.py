@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
@@ -72,9 +72,22 @@ def _compose(job: Job, words: Sequence[str]) -> DictConfig:
     ConfigStore.instance().store(name="settings", node=Settings)
     try:
         with initialize_config_module("jobs.conf", version_base="1.3"):
-            return compose(config_name=job.config, overrides=overrides)
+            config = compose(config_name=job.config, overrides=overrides)
+            _apply_site(config, {word.partition("=")[0] for word in overrides})
+            return config
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_sentence(job, error)) from error
+
+
+def _apply_site(config: DictConfig, typed: Collection[str]) -> None:
+    """What the site says of its cluster, wherever the user did not type that key."""
+    if config.cluster.site is None:
+        return
+    from cluster.sites import site_values
+
+    for name, value in site_values(config.cluster.site).items():
+        if f"cluster.{name}" not in typed:
+            OmegaConf.update(config, f"cluster.{name}", value)
 
 
 def _qualified(job: Job, word: str) -> str:

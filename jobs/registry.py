@@ -261,6 +261,13 @@ _ALL = (
         section="erase",
         example="radmill store erase subject=PSEUDONYM store=DIR",
     ),
+    Job(
+        name="doctor",
+        summary="whether a run will work: machine, folders, Slurm, every node",
+        page="jobs.doctor",
+        optional=("store", "out"),
+        example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
+    ),
 )
 
 JOBS: dict[str, Job] = {job.name: job for job in _ALL}

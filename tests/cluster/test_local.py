@@ -15,5 +15,5 @@ def test_zero_takes_every_cpu_granted() -> None:
 
 
 def test_unknown_kind_is_a_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"^cluster\.kind must be one of local, but is moon\.$"):
+    with pytest.raises(ConfigError, match=r"^cluster\.kind must be one of local, .*, debug, but is moon\.$"):
         ClusterConfig(kind="moon")

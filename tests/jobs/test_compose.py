@@ -53,7 +53,11 @@ def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
             "study must be one of hand, but is hnd. Did you mean study=hand?",
         ),
         ("run", ["raw=r", *OUT, "study=foot"], "study must be one of hand, but is foot."),
-        ("run", ["raw=r", *OUT, "cluster=lokal"], "cluster must be one of local, but is lokal. Did you mean"),
+        (
+            "run",
+            ["raw=r", *OUT, "cluster=lokal"],
+            "cluster must be one of allocation, local, slurm, but is lokal. Did you mean",
+        ),
         ("pretrain", ["store=s", "out="], "out= is empty; name a path, or leave the key away."),
         ("train-segmenter", [*OUT, "channels=[24"], "check brackets, quotes and commas"),
         ("train-segmenter", [*OUT, "channels=24"], "ListConfig, list or tuple."),

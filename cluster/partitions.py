@@ -1,0 +1,110 @@
+"""What partitions hold, and whether a job could ever run there: many clusters queue one that can't, for ever."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.commands import ask
+from cluster.config import ClusterConfig
+from cluster.resources import Resources
+from storage.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nodes:
+    """Equal nodes of one partition, up or down. limit_min: None where there is no limit."""
+
+    partition: str
+    default: bool
+    limit_min: int | None
+    count: int
+    cpus: int
+    memory_mb: int
+    gpus: int
+
+    def fit(self, asked: Resources) -> bool:
+        """One such node has what a job asks of a node."""
+        return (
+            self.cpus >= asked.cpus_per_task * asked.tasks_per_node
+            and self.memory_mb >= round(asked.memory_gb * 1024)
+            and self.gpus >= asked.gpus_per_node
+        )
+
+
+def partitions() -> list[Nodes]:
+    """Every partition's nodes, grouped by what they have; empty where Slurm does not answer."""
+    said = ask(["sinfo", "-h", "-e", "-o", "%P|%l|%D|%c|%m|%G"]) or ""
+    return [_parsed(line) for line in said.splitlines() if line.count("|") == 5]
+
+
+def chosen(known: Sequence[Nodes], config: ClusterConfig) -> list[Nodes]:
+    """Those of the configured partition, else of the default one."""
+    if config.partition is None:
+        return [one for one in known if one.default]
+    return [one for one in known if one.partition in config.partition.split(",")]
+
+
+def check_fits(config: ClusterConfig, asked: Resources) -> None:
+    """Raise ConfigError where the partition, all its nodes up and free, could not run such a job.
+
+    A partition that does not exist is left to sbatch, which says so.
+    """
+    own = chosen(partitions(), config)
+    if not own:
+        return
+    if sum(one.count for one in own if one.fit(asked)) < asked.nodes:
+        raise ConfigError(too_much(config, asked, own))
+    if (least := shortest_limit(own)) is not None and asked.timeout_min > least:
+        raise ConfigError(
+            f"{_where(config)} allows {least} minutes, but the job asks for {asked.timeout_min}; "
+            f"set cluster.timeout_min={least} or less."
+        )
+
+
+def shortest_limit(nodes: Sequence[Nodes]) -> int | None:
+    """The least time limit, in minutes."""
+    return min((one.limit_min for one in nodes if one.limit_min is not None), default=None)
+
+
+def too_much(config: ClusterConfig, asked: Resources, own: Sequence[Nodes]) -> str:
+    """The sentence for a job that no node, or too few, could hold."""
+    has = "; ".join(described(one) for one in own) or "nothing like it"
+    each = f"{asked.cpus_per_task * asked.tasks_per_node} CPUs, {asked.gpus_per_node} GPUs, {asked.memory_gb:g} GB"
+    return (
+        f"{_where(config)} can never give {asked.nodes} node(s) of {each}, for it has {has}; ask for less "
+        "(cluster.workers, nodes, cpus_per_worker, gpus_per_worker, memory_gb) or set another cluster.partition."
+    )
+
+
+def described(nodes: Nodes) -> str:
+    """Such as `3 nodes of 4 CPUs, 2 GPUs and 6.8 GB`."""
+    return f"{nodes.count} nodes of {nodes.cpus} CPUs, {nodes.gpus} GPUs and {nodes.memory_mb / 1024:.1f} GB"
+
+
+def _where(config: ClusterConfig) -> str:
+    return f"partition {config.partition}" if config.partition else "the default partition"
+
+
+def _parsed(line: str) -> Nodes:
+    name, limit, count, cpus, memory, gres = line.split("|")
+    return Nodes(
+        partition=name.rstrip("*"),
+        default=name.endswith("*"),
+        limit_min=limit_min(limit),
+        count=int(count),
+        cpus=int(cpus.rstrip("+")),
+        memory_mb=int(memory.rstrip("+")),
+        # gpu:2, gpu:a100:4(S:0-1), several kinds with commas between
+        gpus=sum(int(found) for found in re.findall(r"\bgpu(?::[^:,(]+)?:(\d+)", gres)),
+    )
+
+
+def limit_min(limit: str) -> int | None:
+    """sinfo's `2-12:00:00`, `8:00:00` or `30:00` in minutes; None for `infinite`."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):\d+", limit)
+    if found is None:
+        return None
+    days, hours, minutes = (int(part or 0) for part in found.groups())
+    return (days * 24 + hours) * 60 + minutes
