@@ -82,10 +82,10 @@ def test_folders_of_dead_processes_go_and_those_of_living_ones_stay(
 ) -> None:
     monkeypatch.setattr(local_ray.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(local_ray, "_LONGEST", 1000)
-    dead, living = tmp_path / "radmill-999999999-x", tmp_path / f"radmill-{os.getpid()}-y"
+    dead, others = tmp_path / "radmill-ray-x", tmp_path / "radmill-notes"
     dead.mkdir()
-    living.mkdir()
-    (tmp_path / "radmill-notes").mkdir()
-    made = local_ray._new_folder()
-    assert made.is_dir() and made.stat().st_mode & 0o077 == 0
-    assert {path.name for path in tmp_path.iterdir()} == {living.name, made.name, "radmill-notes"}
+    others.mkdir()
+    with local_ray._own_folder() as living, local_ray._own_folder() as made:
+        assert made.is_dir() and made.stat().st_mode & 0o077 == 0
+        assert set(tmp_path.iterdir()) == {living, made, others}
+    assert set(tmp_path.iterdir()) == {others}
