@@ -20,40 +20,19 @@ from tests.slurm.conftest import Lab
 pytestmark = pytest.mark.slurm
 
 WORKERS = 3
-TINY = [
-    "segmentation.steps=4",
-    "segmentation.batch_size=3",
-    "segmentation.foreign_views=0",
-    "segmentation.grid_height=64",
-    "segmentation.grid_width=64",
-    "segmentation.channels=[8,8,16,16]",
-    "segmentation.validate_every=4",
-    "segmentation.validation_films=2",
-    "segmentation.checkpoint_every_steps=2",
-    "segmentation.threads=1",
-    "pretraining.steps=2",
-    "pretraining.batch_size=6",
-    "pretraining.crop_pixels=32",
-    "pretraining.global_size=32",
-    "pretraining.local_size=32",
-    "pretraining.warmup_steps=1",
-    "pretraining.threads=1",
-    "pretraining.backbone=resnet10t",
-    "pretraining.checkpoint_every_steps=1",
-    "classification.input_size=32",
-    "classification.inner_folds=2",
-    "splits.repeats=1",
-    "splits.folds=2",
-    "ingest.films_per_shard=4",
-]
-ON_LAB = [
-    "cluster=slurm",
-    "cluster.site=lab",
-    "cluster.memory_gb=3.5",
-    "cluster.scratch=/var/tmp",
-    "cluster.dashboard=false",
-    "cluster.array_width=3",
-]
+TINY = """
+segmentation.steps=4 segmentation.batch_size=3 segmentation.foreign_views=0 segmentation.grid_height=64
+segmentation.grid_width=64 segmentation.channels=[8,8,16,16] segmentation.validate_every=4
+segmentation.validation_films=2 segmentation.checkpoint_every_steps=2 segmentation.threads=1
+pretraining.steps=2 pretraining.batch_size=6 pretraining.crop_pixels=32 pretraining.global_size=32
+pretraining.local_size=32 pretraining.warmup_steps=1 pretraining.threads=1 pretraining.backbone=resnet10t
+pretraining.checkpoint_every_steps=1 classification.input_size=32 classification.inner_folds=2
+splits.repeats=1 splits.folds=2 ingest.films_per_shard=4
+"""
+ON_LAB = """
+cluster=slurm cluster.site=lab cluster.memory_gb=3.5 cluster.scratch=/var/tmp cluster.dashboard=false
+cluster.array_width=3
+"""
 SAME = (
     "report/subjects.parquet",
     "report/regions.parquet",
@@ -79,7 +58,7 @@ def radmill(*words: str) -> str:
 
 def run_words(raw: Path, place: Path) -> list[str]:
     inputs = f"run raw={raw}/films outcomes={raw}/outcomes.csv annotations={raw}/annotations"
-    return [*inputs.split(), f"store={place}/store", f"out={place}/out", *TINY]
+    return [*inputs.split(), f"store={place}/store", f"out={place}/out", *TINY.split()]
 
 
 def wait_until(out: Path, wanted: Callable[[dict[str, StepStatus]], bool], seconds: float = 600) -> None:
@@ -101,7 +80,7 @@ def finished(steps: dict[str, StepStatus]) -> bool:
 
 @pytest.mark.timeout(1200)
 def test_the_submitting_shell_dies_and_the_report_appears(lab: Lab, raw: Path, tmp_path: Path) -> None:
-    words = [*run_words(raw, tmp_path / "slurm"), *ON_LAB, f"cluster.workers={WORKERS}"]
+    words = [*run_words(raw, tmp_path / "slurm"), *ON_LAB.split(), f"cluster.workers={WORKERS}"]
     with subprocess.Popen(
         [sys.executable, "-m", "jobs", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as shell:
@@ -126,7 +105,7 @@ def test_a_cancelled_task_is_asked_for_again_and_a_cancelled_run_goes_on(
     lab: Lab, raw: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    radmill(*run_words(raw, tmp_path), *ON_LAB)
+    radmill(*run_words(raw, tmp_path), *ON_LAB.split())
     folder = Submission.of(out).folder
     subprocess.run(["scancel", read_graph(folder).nodes["ingest-write"].latest[1]], check=True)
     wait_until(out, lambda steps: steps["ingest-commit"].state == "done")
