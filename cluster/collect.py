@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.queue import job_states
+from cluster.queue import GONE, job_states
 
 if TYPE_CHECKING:
     import submitit
@@ -36,7 +36,7 @@ def collect(jobs: Mapping[int, submitit.Job[Any]]) -> tuple[dict[int, Any], dict
 def _as_they_end(jobs: Mapping[int, submitit.Job[Any]]) -> Iterator[tuple[int, submitit.Job[Any], str]]:
     """(index, job, the scheduler's word) in the order in which they end."""
     waiting = dict(jobs)
-    states: dict[int, str] = {}
+    states: dict[int, str] = {}  # as the scheduler told them last
     given_up: dict[int, float] = {}
     asked, pause = time.monotonic(), _ASKS_EVERY_S[0]
     while waiting:
@@ -47,7 +47,9 @@ def _as_they_end(jobs: Mapping[int, submitit.Job[Any]]) -> Iterator[tuple[int, s
                 yield index, waiting.pop(index), states.get(index, "")
         if waiting and time.monotonic() - asked > pause:
             for index, state in _finished_on_slurm(waiting).items():
-                states[index] = state
+                before, states[index] = states.get(index), state
+                if state == GONE and before != GONE:
+                    continue  # told twice, or it is not sure
                 # Only a task that says it completed owes a result, which a shared folder may show late.
                 late = _SETTLES_S if state == "COMPLETED" else 1
                 given_up.setdefault(index, time.monotonic() + late)

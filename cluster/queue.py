@@ -20,7 +20,8 @@ LIVE = (
     "STOPPED",
     "SIGNALING",
 )
-UNKNOWN = "UNKNOWN"
+UNKNOWN = "UNKNOWN"  # Slurm does not answer
+GONE = "GONE"  # Slurm answers and knows nothing of it: cancelled before it began, or over long ago
 _IDS_PER_CALL = 200  # a command line has a length
 _FIELDS = "JobID,State,Reason,NodeList,ElapsedRaw,Start,NNodes,ExitCode"
 
@@ -54,7 +55,7 @@ _LIMITED = re.compile(r"^(QOS|Assoc|MaxJobs|MaxMem|MaxNode|MaxCpu|MaxWall)")
 class JobState:
     """One job or array task.
 
-    state: Slurm's word (PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, NODE_FAIL, ...), UNKNOWN where nobody knows;
+    state: Slurm's word (PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, NODE_FAIL, ...), or GONE or UNKNOWN;
     reason: why it waits, in plain words, empty otherwise; node: Slurm's node list; start: ISO time or empty.
     """
 
@@ -83,7 +84,10 @@ def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, Jo
     unsettled = [one for one in wanted if one not in known or not known[one].finished]
     known |= _from_squeue(unsettled)
     known |= _from_files([one for one in wanted if one not in known], folders)
-    return {one: known.get(one, JobState()) for one in wanted}
+    rest = UNKNOWN
+    if len(known) < len(wanted) and ask(["squeue", "-h", "--states=running", "-o", "%i"]) is not None:
+        rest = GONE
+    return {one: known.get(one, JobState(state=rest)) for one in wanted}
 
 
 def node_hours(states: Mapping[str, JobState]) -> float:

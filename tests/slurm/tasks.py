@@ -104,3 +104,15 @@ def assemble(folder: str, graph: str, width: int) -> str:
 def report(folder: str) -> str:
     """What comes after the assembly; fails where it started too early."""
     return Path(folder, "whole").read_text()
+
+
+def rest(seconds: float) -> None:
+    """Do nothing for so long."""
+    time.sleep(seconds)
+
+
+def wait_or_fail(index: int) -> int:
+    """Index 3 fails."""
+    if index == 3:
+        raise ValueError("three")
+    return index

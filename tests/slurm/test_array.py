@@ -75,5 +75,6 @@ def test_a_cancelled_task_is_run_again(slurm: ClusterConfig, tmp_path: Path) -> 
     subprocess.run(["scancel", jobs[1].job_id], check=True)
     done = map_array(slurm, tmp_path / "jobs", "squares", SMALL, tasks.slow_square, range(3), arguments=words)
     assert done == [0, 1, 4]
-    assert job_states([jobs[1].job_id])[jobs[1].job_id].state == "CANCELLED"
+    # 22.05 keeps no record of an array's task that is cancelled before it began.
+    assert job_states([jobs[1].job_id])[jobs[1].job_id].state in ("CANCELLED", "GONE")
     assert tasks.starts(tmp_path / "starts").keys() == {0, 1, 2}
