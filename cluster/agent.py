@@ -24,7 +24,7 @@ from cluster.signals import Signals
 from storage.errors import RadmillError
 
 _POLL_S = 0.2
-_PORT_TRIES = 3
+_PAUSE_S = 1.0
 
 
 class Agent:
@@ -35,7 +35,6 @@ class Agent:
         self._place = Place(Path(spec.run_folder), allocation.attempt)
         self._attempts = Attempts(self._place.attempts, allocation.job, allocation.restart)
         self._node: RayNode | None = None
-        self._clashes = 0
 
     def run(self) -> str:
         """Returns how it ended: done, failed, requeue, terminated, lost."""
@@ -50,12 +49,13 @@ class Agent:
             self._end_ray()
         if outcome == "lost":
             return self._orphaned()
-        pulse.goodbye()
+        if outcome != "terminated":
+            pulse.goodbye()
         return outcome
 
     def _serve(self, pulse: heartbeat.Pulse, meeting: dict[str, Any]) -> str:
         """Keep this node's Ray as the supervisor wants it; returns how it ended."""
-        generation, failed = -1, ""
+        generation, tries, was_up, failed = -1, 0, False, ""
         while True:
             orders = pulse.orders or meeting
             if self._signals.ended:
@@ -65,48 +65,47 @@ class Agent:
             if pulse.lost:
                 return "lost"
             if orders["generation"] != generation:
-                generation, failed = orders["generation"], ""
+                generation = orders["generation"]
                 self._end_ray()
                 pulse.say(heartbeat.STARTING, generation)
-                failed = self._start_ray(orders)
+                tries, was_up, failed = 0, False, self._start_ray(orders, 0)
             if failed:
                 pulse.say(heartbeat.REFUSED, generation, failed)
-            elif self._node is not None and self._node.code is not None:
-                failed = self._restart_on_clash(orders)
-                if not failed and self._node.code is not None:
-                    pulse.say(heartbeat.DOWN, generation, f"ray start ended with {self._node.code}")
-            elif self._node is not None and self._node.up:
-                pulse.say(heartbeat.UP, generation)
+            elif self._node is not None and self._node.code is None:
+                if not was_up and self._node.up:
+                    was_up = True
+                    pulse.say(heartbeat.UP, generation)
+            elif was_up:
+                pulse.say(heartbeat.DOWN, generation, "Ray lost a process.")
+            else:
+                # A slow head, or another user who took a port between our test and Ray's start: the supervisor's
+                # deadline bounds this.
+                tries += 1
+                self._attempts.write("ray_start_again", node=self._allocation.node, tries=tries)
+                self._end_ray()
+                time.sleep(_PAUSE_S)
+                failed = self._start_ray(orders, tries)
             time.sleep(_POLL_S)
 
-    def _start_ray(self, meeting: dict[str, Any]) -> str:
+    def _start_ray(self, meeting: dict[str, Any], tries: int) -> str:
         """Returns why Ray can't be started here, as a sentence; empty if it was."""
         try:
             address, interface = own_address(self._spec.interface)
             self._node = RayNode(
                 self._allocation,
-                meeting["generation"] + 100 * self._clashes,
+                meeting["generation"],
                 address=address,
                 interface=interface,
                 scratch=Path(self._spec.scratch),
                 logs=self._place.logs(self._allocation.node),
                 token_file=self._place.token,
                 head_address=meeting["address"],
+                tries=tries,
             )
         except RadmillError as error:
             return str(error)
         if self._node.swept:
             self._attempts.write("swept", folders=self._node.swept)
-        return ""
-
-    def _restart_on_clash(self, meeting: dict[str, Any]) -> str:
-        """Another user's job may have taken a port between our test and Ray's start: take the next block."""
-        assert self._node is not None
-        if self._clashes < _PORT_TRIES and self._node.clashed:
-            self._clashes += 1
-            self._attempts.write("port_clash", node=self._allocation.node, block=self._node.ports.base)
-            self._end_ray()
-            return self._start_ray(meeting)
         return ""
 
     def _end_ray(self) -> None:
@@ -129,14 +128,16 @@ class Agent:
         return None
 
     def _orphaned(self) -> str:
-        if self._place.done.exists():
-            return self._word("lost")
+        word = self._word("lost")
+        if word not in ("lost", "requeue"):
+            return word
+        # Also where the supervisor meant to ask: it may be cut off, and then could not.
         refused = refusal(self._spec, self._attempts.of_job(), Failure.NODE_FAIL)
         self._attempts.write("fenced", node=self._allocation.node, refused=refused)
         if not refused and claim(self._place.folder):
             complaint = requeue(self._allocation.job, self._allocation.restart)
             self._attempts.write("requeue", failure=Failure.NODE_FAIL, complaint=complaint)
-        return "lost"
+        return word
 
     def _word(self, otherwise: str) -> str:
         """The supervisor's last word, if it left one."""

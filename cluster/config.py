@@ -8,7 +8,7 @@ from storage.errors import ConfigError, check_at_least, check_one_of
 
 KINDS = ("local", "slurm", "allocation", "debug")
 # A unix socket's path holds 107 bytes; Ray's own part and our folder's name take the rest (notes in ray_cluster).
-MOST_SCRATCH_BYTES = 30
+MOST_SCRATCH_BYTES = 24
 
 
 @dataclass(kw_only=True, slots=True)

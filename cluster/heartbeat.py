@@ -93,7 +93,7 @@ class Pulse:
 
     def say(self, state: str, generation: int, sentence: str = "") -> None:
         """Tell the supervisor at once, and from now on."""
-        now = {"state": state, "generation": generation, "sentence": sentence[:2000]}
+        now = {"state": state, "generation": generation, "sentence": sentence[:500]}
         if any(self._said[key] != value for key, value in now.items()):
             self._said = self._said | now
             self._soon.set()

@@ -28,8 +28,9 @@ class RayNode:
         token_file: Path,
         head_address: str = "",
         dashboard: bool = False,
+        tries: int = 0,
     ) -> None:
-        """head_address: of the head to join; none makes this node the head."""
+        """head_address: of the head to join; none makes this node the head. tries: before, each on other ports."""
         scratch.mkdir(parents=True, exist_ok=True)
         self.swept = sweep(scratch)
         self.guard = sessions.Guard()
@@ -37,7 +38,9 @@ class RayNode:
         folder = self._scratch.folder
         self.guard.folder(folder)
         # Nodes that share an address of their scratch folder, and restarts, begin at other blocks.
-        self.ports: PortBlock = take_block(scratch, int(allocation.job) * 8 + allocation.node + generation)
+        self.ports: PortBlock = take_block(
+            scratch, int(allocation.job) * 8 + allocation.node + generation + tries
+        )
         self.address = f"{address}:{self.ports[ray_start.GCS]}"
         self.environment: Mapping[str, str] = ray_start.environment(token_file, interface, self.ports)
         if head_address:

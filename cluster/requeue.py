@@ -53,8 +53,8 @@ def requeue(job: str, restart: int) -> str:
             fields = dict(re.findall(r"(\w+)=(\S*)", shown))
             if fields.get("BatchFlag") != "1":
                 return "An allocation by salloc can't be requeued: start the same command again to go on."
-            if int(fields.get("Restarts", 0)) != restart or fields.get("JobState") == "PENDING":
-                return "The next attempt has begun already."
+            if int(fields.get("Restarts", 0)) != restart or fields.get("JobState") != "RUNNING":
+                return f"Slurm has decided already: the job is {fields.get('JobState')}."
             _, complaint = _scontrol("requeue", job)
             if not complaint:
                 return ""

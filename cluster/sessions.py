@@ -88,8 +88,8 @@ class Guard:
         )
 
     def session(self, number: int) -> None:
-        """End this session, too."""
-        self._tell(f"session {number}")
+        """End this session, too, which a process just started by us leads."""
+        self._tell(f"session {number} {started(number)}")
 
     def folder(self, path: Path) -> None:
         """Remove this folder, after all sessions have ended."""
@@ -116,7 +116,10 @@ def _guard() -> None:
     orders = [line.rstrip("\n").partition(" ") for line in sys.stdin]
     for kind, _, value in orders:
         if kind == "session":
-            end(int(value))
+            session, began = value.split()
+            # Hours later the number may be another's; where its leader is gone, only its own bear it.
+            if str(started(int(session))) in ("None", began):
+                end(int(session))
     for kind, _, value in orders:
         if kind == "folder":
             shutil.rmtree(value, ignore_errors=True)

@@ -8,20 +8,16 @@ gives the job new nodes. Each level is bounded, and only progress eases a bound.
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import failures, heartbeat, ray_start, requeue, sessions
+from cluster import announce, failures, heartbeat, requeue, sessions
 from cluster.addresses import own_address
 from cluster.allocation import Allocation
 from cluster.attempts import Attempts
-from cluster.failures import RESTART, Failure
+from cluster.bounds import Budget, End
+from cluster.failures import REQUEUE, RESTART, Failure
 from cluster.heartbeat import HeartbeatServer
 from cluster.ray_node import RayNode
 from cluster.ray_spec import Place, RaySpec
@@ -34,33 +30,11 @@ _POLL_S = 0.2
 _MOST_STARTS = 3
 # Slurm sends the warning up to a minute early.
 _SLACK_S = 75
+# Before the time limit, for Slurm does not requeue a job that has reached it.
+_LAST_S = 15
 _FAREWELL_S = 5.0
 # Ray needs a moment to see that a killed driver's actors have to go.
 _PAUSE_S = 1.0
-
-
-@dataclass(slots=True, frozen=True)
-class End:
-    """How a generation or an attempt ended: word is done, stopped, terminated, failed or ray_lost."""
-
-    word: str
-    failure: Failure | None = None
-    sentence: str = ""
-
-
-class Budget:
-    """So many tries in a row at the same progress."""
-
-    def __init__(self, progress: Callable[[], int], most: int) -> None:
-        self._progress, self._most = progress, most
-        self._at, self._used = progress(), 0
-
-    def spend(self) -> bool:
-        """True if another try is granted."""
-        if (here := self._progress()) > self._at:
-            self._at, self._used = here, 0
-        self._used += 1
-        return self._used <= self._most
 
 
 class Supervisor:
@@ -109,7 +83,7 @@ class Supervisor:
             address, interface = own_address(self._spec.interface)
             self._place.folder.mkdir(parents=True, exist_ok=True)
             self._limit_at = requeue.end_time(self._allocation.job)
-            token = _new_token(self._place.token)
+            token = announce.new_token(self._place.token)
             self._hearts = HeartbeatServer(address, token)
             generations = Budget(self._spec.progress_now, _MOST_STARTS)
             generation = 0
@@ -150,7 +124,7 @@ class Supervisor:
         end = self._wait_ready(generation)
         if end is None:
             self._attempts.write("ready", generation=generation, seconds=round(time.monotonic() - begun, 1))
-            self._announce(generation)
+            announce.up(self._place, self._allocation, self._node, generation, self._spec.dashboard)
             end = self._drive(generation)
         return end
 
@@ -176,10 +150,11 @@ class Supervisor:
         return sum(agents) + self._node.up
 
     def _missing(self) -> str:
-        absent = sorted(set(range(1, self._allocation.nodes)) - set(self._hearts.heard))
+        up = {node for node, heard in self._hearts.heard.items() if heard.state == heartbeat.UP}
+        absent = sorted(set(range(1, self._allocation.nodes)) - up)
         return (
             f"Ray was not ready on {self._spec.nodes} nodes within {self._spec.ready_timeout_s} s; "
-            f"nodes that said nothing: {absent or 'none'}. Their logs lie in {self._place.folder / 'nodes'}."
+            f"missing are the nodes {absent or '[0]'} of the job. Logs lie in {self._place.folder / 'nodes'}."
         )
 
     def _drive(self, generation: int) -> End:
@@ -208,6 +183,8 @@ class Supervisor:
                 write_text(self._place.stop, "")
                 self._attempts.write("stop", failure=self._warning())
             if code is None:
+                if self._signals.warned and time.time() > self._limit_at - _LAST_S:
+                    return self._stopped()  # the checkpoint before this one has to do
                 if end := self._broken(generation):
                     return self._stopped() if self._signals.warned and end.word == "ray_lost" else end
                 time.sleep(_POLL_S)
@@ -222,14 +199,12 @@ class Supervisor:
         """What makes waiting useless: the job ends, a node is lost, a node has no Ray any more."""
         assert self._node is not None
         if self._signals.ended:
-            return End("terminated", self._warning() if self._signals.warned else None)
+            return End("terminated")
         if silent := self._hearts.silent():
             return End("failed", Failure.NODE_FAIL, f"Nodes {silent} have not been heard of.")
         for node, heard in self._hearts.heard.items():
             if heard.state == heartbeat.REFUSED:
                 return End("failed", Failure.CONFIG, heard.sentence)
-            if heard.state == heartbeat.LEFT:
-                return End("failed", Failure.NODE_FAIL, f"Node {node} has left.")
             if heard.state == heartbeat.DOWN and heard.generation == generation:
                 return End("ray_lost", None, f"Node {node}: {heard.sentence}")
         if self._node.code is not None:
@@ -248,9 +223,9 @@ class Supervisor:
     def _again(self, end: End) -> tuple[bool, End]:
         """Whether to requeue, and how the attempt ended in that light.
 
-        A plain TERM is Slurm's own decision: it requeues by itself, or was told to cancel.
+        TERM is Slurm's own decision, which has no failure: it requeues by itself, or was told to cancel.
         """
-        if end.failure is None or (end.word == "terminated" and end.failure is not Failure.TIMEOUT):
+        if end.failure not in REQUEUE:
             return False, end
         refused = requeue.refusal(self._spec, self._attempts.of_job(), end.failure)
         if not refused:
@@ -266,27 +241,6 @@ class Supervisor:
             failures.ERROR_FILE: str(self._place.error),
         }
 
-    def _announce(self, generation: int) -> None:
-        """Say where Ray and its dashboard are, in the log and in cluster.json."""
-        assert self._node is not None
-        host, port = socket.gethostname(), self._node.ports[ray_start.DASHBOARD]
-        login = os.environ.get("SLURM_SUBMIT_HOST", "LOGIN")
-        ssh = f"ssh -N -L 8265:127.0.0.1:{port} -J {login} {host}" if self._spec.dashboard else ""
-        about = {
-            "state": "up",
-            "job": self._allocation.job,
-            "attempt": self._allocation.attempt,
-            "generation": generation,
-            "node": host,
-            "address": self._node.address,
-            "dashboard_port": port if self._spec.dashboard else None,
-            "token_file": str(self._place.token),
-            "ssh": ssh,
-        }
-        write_json(self._place.cluster_file, about)
-        if ssh:
-            print(f"dashboard: {ssh}   then http://127.0.0.1:8265, token in {self._place.token}", flush=True)
-
     def _down(self, word: str) -> None:
         """Everybody leaves; returns when all is down here and every agent has said so, or time is up."""
         self._say_done(word)
@@ -298,8 +252,7 @@ class Supervisor:
         while time.monotonic() < deadline and not self._signals.ended and self._staying():
             time.sleep(0.05)
         self._hearts.close()
-        self._place.token.unlink(missing_ok=True)
-        write_json(self._place.cluster_file, {"state": "down", "job": self._allocation.job})
+        announce.down(self._place, self._allocation)
 
     def _staying(self) -> bool:
         silent = self._hearts.silent()
@@ -314,12 +267,3 @@ class Supervisor:
         if self._node is not None:
             self._node.end()
             self._node = None
-
-
-def _new_token(path: Path) -> str:
-    """A secret of this attempt's own, for our eyes alone from its first byte on."""
-    path.unlink(missing_ok=True)
-    token = secrets.token_hex(32)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(token)
-    return token

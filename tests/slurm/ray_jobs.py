@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from cluster import attempts
-from cluster.ray_cluster import SRUN_ARGS, RayJob
-from cluster.ray_spec import RaySpec
+from cluster.config import ClusterConfig
+from cluster.executor import make_executor
+from cluster.ray_cluster import RayJob, spec_of
+from cluster.resources import Resources
+from tests.slurm.conftest import Lab
 
 DRIVER = Path(__file__).with_name("loop_driver.py")
 SCRATCH = "/var/tmp"  # which every node of the lab has for itself
 # Processes of Slurm itself, and of our looking.
-_SLURMS = re.compile(r"slurmd|slurmstepd|^ps|^ss|^sh -c|srun")
+_SLURMS = re.compile(r"slurmd|slurmstepd|slurm_script|srun|^ps|^ss|^sh -c")
 
 
 def wait(until: Callable[[], object], seconds: float, what: str) -> Any:
@@ -34,39 +37,39 @@ def wait(until: Callable[[], object], seconds: float, what: str) -> Any:
 class Loop:
     """A submitted run of loop_driver.py."""
 
-    lab: Path
+    lab: Lab
     run: Path
     nodes: int
     steps: int
     job: str = ""
 
-    def submit(self, step_s: float = 0.1, every: int = 2, memory_mb: int = 2500, **values: Any) -> Loop:
-        """Submit it as submitit does; returns self."""
-        import submitit
+    def submit(
+        self,
+        step_s: float = 0.1,
+        every: int = 2,
+        command: list[str] | None = None,
+        only: str = "",
+        **values: Any,
+    ) -> Loop:
+        """Submit it, or another command in its place; returns self.
 
-        spec = RaySpec(
-            run_folder=str(self.run),
-            nodes=self.nodes,
-            scratch=SCRATCH,
-            signal_delay_s=60,
-            ready_timeout_s=150,
-            **values,
+        only: the one node that it may use; values: of ClusterConfig.
+        """
+        least = {"nodes": self.nodes, "workers": self.nodes, "cpus_per_worker": 1, "memory_gb": 2.5}
+        config = ClusterConfig(kind="slurm", scratch=SCRATCH, signal_delay_s=60, **(least | values))
+        spec = spec_of(config, self.run, ready_timeout_s=200)
+        resources = Resources(nodes=self.nodes, cpus_per_task=1, memory_gb=config.memory_gb, timeout_min=30)
+        others = [node for node in self.lab.nodes if only and node != only]
+        executor = make_executor(
+            config, self.run / "submitit", "loop", resources, exclude=others, survive_nodes=True
         )
-        numbers = (self.nodes, self.steps, every, step_s)
-        command = [sys.executable, str(DRIVER), str(self.run), *(str(number) for number in numbers)]
-        executor = submitit.SlurmExecutor(self.run / "submitit")
-        executor.update_parameters(
-            time=30,
-            nodes=self.nodes,
-            ntasks_per_node=1,
-            cpus_per_task=1,
-            mem=f"{memory_mb}M",
-            signal_delay_s=60,
-            srun_args=["--cpus-per-task=1", *SRUN_ARGS],
-            additional_parameters={"requeue": True},
-        )
-        self.job = executor.submit(RayJob(spec, command)).job_id
+        self.job = executor.submit(RayJob(spec, command or self.command(step_s, every))).job_id
         return self
+
+    def command(self, step_s: float, every: int) -> list[str]:
+        """The driver's."""
+        numbers = (self.nodes, self.steps, every, step_s)
+        return [sys.executable, str(DRIVER), str(self.run), *(str(number) for number in numbers)]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Its events of one kind so far."""
@@ -120,12 +123,12 @@ def slurm(*words: str, check: bool = True) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=check).stdout
 
 
-def on_node(lab: Path, node: str, script: str) -> str:
+def on_node(lab: Lab, node: str, script: str) -> str:
     """A shell script's stdout on a node."""
-    return subprocess.run([lab, "exec", node, "sh", "-c", script], capture_output=True, text=True).stdout
+    return lab.do("exec", node, "sh", "-c", script + "; true")
 
 
-def processes(lab: Path, node: str) -> list[tuple[int, str]]:
+def processes(lab: Lab, node: str) -> list[tuple[int, str]]:
     """(pid, command line) of all that lives on a node and is not Slurm's."""
     listed = on_node(lab, node, "ps axo pid=,stat=,args= --cols 500")
     found = [line.split(None, 2) for line in listed.splitlines()]
@@ -136,23 +139,23 @@ def processes(lab: Path, node: str) -> list[tuple[int, str]]:
     ]
 
 
-def kill(lab: Path, node: str, words: str) -> None:
+def kill(lab: Lab, node: str, words: str) -> None:
     """SIGKILL the one process on a node whose command line holds `words`."""
     found = [pid for pid, line in processes(lab, node) if words in line]
     assert len(found) == 1, (words, processes(lab, node))
     on_node(lab, node, f"kill -KILL {found[0]}")
 
 
-def leftovers(lab: Path, node: str) -> list[str]:
+def leftovers(lab: Lab, node: str) -> list[str]:
     """Processes, listening ports, folders and shared memory on a node that are not Slurm's."""
     found = [line for _, line in processes(lab, node)]
-    found += on_node(lab, node, "ss -ltnH | grep -v :6818").splitlines()
+    found += on_node(lab, node, "ss -ltnpH | grep -v 'slurmd\\|srun'").splitlines()
     # The folder of port locks stays: it is empty files that the next job uses again.
     found += on_node(lab, node, "ls -A /dev/shm; ls -A /var/tmp | grep -v radmill-ports").splitlines()
     return found
 
 
-def clean(lab: Path, *nodes: str) -> None:
+def clean(lab: Lab, *nodes: str) -> None:
     """Fails unless nothing of ours is left on the nodes, a few seconds after the job's end."""
     for node in nodes:
         wait(lambda node=node: not leftovers(lab, node), 8, f"a clean {node}: {leftovers(lab, node)}")
