@@ -6,12 +6,13 @@ READY := $(VENV)/ready
 # Small runs gain nothing from many threads fighting for few cores.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-all check lint types arrows format clean
+.PHONY: help demo test test-all gpu-check check lint types arrows format clean
 
 help:
 	@echo "make demo      phantoms through every stage to a report, on this machine (7 to 9 minutes on 2 cores)"
 	@echo "make test      linters, types, arrows and the fast suite"
 	@echo "make test-all  the same and what is slow: chaos, browser, real films"
+	@echo "make gpu-check speed, waiting and memory of both trainings on a GPU, where there is one"
 	@echo "make format    let ruff tidy the code"
 	@echo "make clean     remove the environment and the demo's output"
 
@@ -33,6 +34,9 @@ test: check
 test-all: check
 	@echo "== whole suite"
 	@$(BIN)/python -m pytest -q
+
+gpu-check: $(READY)
+	@$(BIN)/python tests/benchmarks/gpu_check.py
 
 check: lint types arrows
 

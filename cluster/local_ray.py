@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import warnings
@@ -39,6 +40,11 @@ _QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+_LOOPBACK = "127.0.0.1"
+_ALONE = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # takes the loopback address for this machine's, on Linux too
+}
 
 
 @contextmanager
@@ -51,53 +57,58 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
     with warnings.catch_warnings(), _environment(_QUIET):
         # Ray's own defaults for its data library warn of themselves
         warnings.filterwarnings("ignore", r"`use_\w+` is deprecated", DeprecationWarning)
-        import ray
-
-        if ray.is_initialized():  # in a trial, say
-            yield
-            return
         address = os.environ.get("RAY_ADDRESS")
-        try:
-            with _own_ray(cpus, gpus) if address is None else _answering(address):
+        if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # in a trial, say
+            yield
+        elif address is None:
+            with _own_ray(cpus, gpus):
                 yield
-        finally:
-            ray.shutdown()
+        else:
+            with _answering(address):
+                yield
 
 
 @contextmanager
 def _answering(address: str) -> Iterator[None]:
+    import ray
+
     _init(f"No Ray answers at RAY_ADDRESS={address}", address=address)
-    yield
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 @contextmanager
 def _own_ray(cpus: int, gpus: int) -> Iterator[None]:
-    import ray
-
     folder = _new_folder()
-    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token(), "GLOO_SOCKET_IFNAME": _loopback()}
     try:
-        with _environment(ours):
-            _init(
-                "Ray did not start on this machine",
-                address="local",
-                num_cpus=cpus,
-                num_gpus=gpus or None,  # by default those that are there
-                include_dashboard=False,
-                object_store_memory=_OBJECTS_MB * 2**20,
-                _temp_dir=str(folder),
-                _node_ip_address="127.0.0.1",
-            )
-            yield
+        # some of it is read when Ray is imported
+        with _environment(_ALONE | {"RAY_AUTH_TOKEN": _token(), "GLOO_SOCKET_IFNAME": _loopback()}):
+            import ray
+
+            try:
+                _init(
+                    "Ray did not start on this machine",
+                    address="local",
+                    num_cpus=cpus,
+                    num_gpus=gpus or None,  # by default those that are there
+                    include_dashboard=False,
+                    object_store_memory=_OBJECTS_MB * 2**20,
+                    _temp_dir=str(folder),
+                    _node_ip_address=_LOOPBACK,
+                )
+                yield
+            finally:
+                ray.shutdown()
     finally:
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _init(otherwise: str, **options: Any) -> None:
     """Connect; RadmillError that begins with `otherwise` where it fails."""
     import ray
-    from ray._raylet import Config
+    from ray._raylet import Config  # type: ignore[attr-defined]
 
     Config.initialize("")  # Ray read the environment when it was imported, which may be long ago
     with _handlers_kept():

@@ -52,6 +52,7 @@ class Settings:
     out: str | None = None
     model: str | None = None
     segmenter: str | None = None
+    sweep: str | None = None
     population: str = "adult"
     fresh: bool = False
     study: StudyConfig = field(default_factory=StudyConfig)

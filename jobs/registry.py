@@ -142,6 +142,15 @@ _ALL = (
         example="radmill classify store=DIR out=DIR",
     ),
     Job(
+        name="sweep",
+        summary="many trials of pretrain and classify, each with several seeds",
+        page="jobs.sweep",
+        required=("sweep", "store", "out"),
+        optional=("population",),
+        sections=("pretraining", "classification", "splits"),
+        example="radmill sweep sweep=hand_methods store=DIR out=DIR",
+    ),
+    Job(
         name="predict",
         summary="a finished model over new films",
         page="jobs.predict",

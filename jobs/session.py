@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,12 @@ _LOOK_EVERY_S = 0.5
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Within it SIGTERM, SIGINT and SIGUSR2 call `stop` and do nothing else.
 
-    A signal that came, and that nobody took up by raising StoppedEarly, is raised again afterwards.
+    A signal that came, and that nobody took up by raising StoppedEarly, is raised again afterwards. In any thread
+    but the first, such as a trial's, nothing changes: Python hears signals there alone.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     received = list[int]()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -220,3 +220,17 @@ EVALUABLE = pa.schema({"key": _STR, "subject": _STR, "evaluable": _BOOL, "reason
 
 # One row per region found: its features by the encoder.
 EMBEDDINGS = pa.schema({"key": _STR, "subject": _STR, "region": _STR, "vector": pa.list_(_F32)})
+
+# One row per trial of a sweep and measure.
+SWEEP = pa.schema(
+    {
+        "sweep": _STR,
+        "trial": _STR,
+        "seed": _I32,
+        "params": _STR,  # what the trial sets, as JSON with sorted keys
+        "metric": _STR,
+        "value": _F64,
+        "low": _F64,
+        "high": _F64,
+    }
+)

@@ -16,6 +16,7 @@ from pipelines.pretraining.crops import fingerprint, square_crop
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
 from storage.arrays import create_array, open_array, writing_group
+from storage.errors import StorageError
 from storage.manifest import Store
 
 _CHUNK = 1024  # regions
@@ -40,7 +41,11 @@ def region_features(
     identity = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
     path = store.root / "arrays" / f"features-{identity}.zarr"
     if not path.exists():
-        _compute(path, segmentation, encoder, wanted, config, progress)
+        try:
+            _compute(path, segmentation, encoder, wanted, config, progress)
+        except StorageError:
+            if not path.exists():  # another trial of a sweep wrote the same features meanwhile
+                raise
     return np.asarray(open_array(path, "features")[:], dtype=np.float64)
 
 

@@ -122,6 +122,8 @@ def set_up(
         torch.set_num_threads(config.threads)
     folder.mkdir(parents=True, exist_ok=True)
     learner.model.to(session.device)
+    if session.device.type == "cuda":
+        learner.model.to(memory_format=torch.channels_last)  # what tensor cores read
     average = copy.deepcopy(learner.model).requires_grad_(False) if config.ema else learner.model
     training = Training(learner, average, build_optimizer(learner.model, config), order.start())
     newest = checkpoint.latest(folder / "checkpoints")
