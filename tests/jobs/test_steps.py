@@ -142,6 +142,8 @@ def test_a_finished_stage_is_skipped_by_every_task(place: Path, tmp_path: Path) 
     assert {name: now[name] for name in before} == before
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit waits for no child
 def test_what_is_missing_is_asked_for_again_and_found(place: Path, tmp_path: Path) -> None:
     alone, settings = settings_of(place, tmp_path / "alone"), settings_of(place, tmp_path / "spread")
     flow = Flow(Path(str(alone.out)), alone)
@@ -181,6 +183,7 @@ def test_what_stays_missing_is_named(place: Path, tmp_path: Path) -> None:
     write_json(submission.folder / "graph.json", graph | {"nodes": [node]})
     run_step(submission.out, submission.id, "ingest-scan", 2)
     first = DelayedSubmission(Resumable(run_step), submission.out, submission.id, "ingest-scan", 0)
+    (submission.folder / "ingest-scan").mkdir()
     first.dump(submission.folder / "ingest-scan" / "7_0_submitted.pkl")
     for number in (1, 2):
         (submission.folder / f"again-00{number}-ingest-scan").mkdir()
