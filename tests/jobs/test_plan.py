@@ -1,5 +1,6 @@
 """The plan's counts and what they promise: never more than an AUC can be, and a warning before classify refuses."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,7 @@ def test_the_sbatch_script_of_every_node_is_shown(
     monkeypatch.setenv("PATH", "")
     words = ["cluster=slurm", "cluster.array_width=7", "cluster.workers=2", "cluster.partition=main"]
     told = planned(raw, [-3.0] * 6 + [-1.0] * 14, capsys, *words)
-    scripts = told.split("\n\n  ")[1:]
-    assert [text.split(":")[0].split(",")[0] for text in scripts if "#SBATCH" in text] == list(STEPS)
+    assert re.findall(r"\n\n  (\S+?)(?:, \d+ tasks)?:\n    #!/bin/bash", told) == list(STEPS)
     assert "ingest-scan, 7 tasks:" in told and "#SBATCH --array=0-6%7" in told
     assert told.count("#SBATCH --partition=main") == len(STEPS) and told.count("#SBATCH --nodes=2") == 2
     assert told.endswith("Slurm is not on this machine, so whether it would take them was not asked.\n")

@@ -178,7 +178,7 @@ def test_what_stays_missing_is_named(place: Path, tmp_path: Path) -> None:
         "resources": {},
         "after": [],
         "ray": False,
-        "tries": [{"1": "7"}],
+        "tries": [{"0": "7_0", "1": "7_1", "2": "7_2"}],
     }
     write_json(submission.folder / "graph.json", graph | {"nodes": [node]})
     run_step(submission.out, submission.id, "ingest-scan", 2)
