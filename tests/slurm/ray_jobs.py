@@ -57,7 +57,7 @@ class Loop:
         """
         least = {"nodes": self.nodes, "workers": self.nodes, "cpus_per_worker": 1, "memory_gb": 2.5}
         config = ClusterConfig(kind="slurm", scratch=SCRATCH, signal_delay_s=60, **(least | values))
-        spec = spec_of(config, self.run, ready_timeout_s=200)
+        spec = spec_of(config, self.run, ready_timeout_s=400)
         resources = Resources(nodes=self.nodes, cpus_per_task=1, memory_gb=config.memory_gb, timeout_min=30)
         others = [node for node in self.lab.nodes if only and node != only]
         executor = make_executor(
@@ -97,7 +97,7 @@ class Loop:
             "SUSPENDED",
         )
 
-    def finish(self, seconds: float = 400) -> str:
+    def finish(self, seconds: float = 600) -> str:
         """Wait for its end; the result."""
         wait(self.ended, seconds, f"end of job {self.job}, which is {self.state()}")
         weights = self.run / "weights.txt"

@@ -30,7 +30,7 @@ Submit = Callable[..., Loop]
 def begun(lab: Lab, tmp_path: Path) -> Iterator[Loop]:
     """A two-node run a few steps after its beginning; in the end the lab is whole again."""
     job = Loop(lab, tmp_path / "run", nodes=2, steps=STEPS).submit(step_s=0.7, every=EVERY)
-    wait(lambda: job.step() > EVERY, 200, "the first checkpoint")
+    wait(lambda: job.step() > EVERY, 450, "the first checkpoint")
     yield job
     slurm("scancel", job.job, check=False)
 

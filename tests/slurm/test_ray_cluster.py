@@ -40,7 +40,7 @@ def ask(lab: Lab, about: dict[str, object], path: str, token_file: str = "") -> 
 
 def test_three_nodes_from_ready_to_nothing(lab: Lab, tmp_path: Path) -> None:
     job = Loop(lab, tmp_path / "run", nodes=3, steps=40).submit(step_s=0.5)
-    wait(lambda: job.step() > 1, 300, "the first steps")
+    wait(lambda: job.step() > 1, 450, "the first steps")
     about = json.loads((job.run / "cluster.json").read_text())
     assert about["ssh"] == f"ssh -N -L 8265:127.0.0.1:{about['dashboard_port']} -J {_here()} {about['node']}"
     assert about["ssh"] in (job.run / "submitit" / f"{job.job}_0_log.out").read_text()
@@ -67,7 +67,7 @@ def test_two_jobs_on_one_node_and_a_cancelled_one_leaves_nothing(lab: Lab, tmp_p
     for job in jobs:
         job.submit(step_s=0.3, only=lab.nodes[0])
     one, cancelled = jobs
-    wait(lambda: min(job.step() for job in jobs) > 2, 300, "both at work")
+    wait(lambda: min(job.step() for job in jobs) > 2, 450, "both at work")
     assert one.head() == cancelled.head() == lab.nodes[0]
     slurm("scancel", cancelled.job)
     wait(cancelled.ended, 60, "the cancelled one's end")
