@@ -111,6 +111,7 @@ _ALL = (
         sections=("segmentation",),
         section="segmentation",
         example="radmill train-segmenter store=DIR out=DIR steps=2000",
+        clusters=("local", "allocation"),
     ),
     Job(
         name="segment",
@@ -130,6 +131,7 @@ _ALL = (
         sections=("pretraining",),
         section="pretraining",
         example="radmill pretrain store=DIR out=DIR method=simclr",
+        clusters=("local", "allocation"),
     ),
     Job(
         name="classify",
@@ -149,6 +151,7 @@ _ALL = (
         optional=("population",),
         sections=("pretraining", "classification", "splits"),
         example="radmill sweep sweep=hand_methods store=DIR out=DIR",
+        clusters=("local", "allocation"),
     ),
     Job(
         name="predict",
@@ -272,7 +275,7 @@ _ALL = (
         page="jobs.doctor",
         optional=("store", "out"),
         example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
-        clusters=("local", "slurm", "allocation"),
+        clusters=("local", "slurm"),
     ),
     Job(
         name="status",

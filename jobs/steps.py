@@ -165,9 +165,8 @@ def _check_before(step: Step, work: Work) -> None:
         if before.array or (record and record.submission == work.submission.id and record.ended_well):
             continue
         ours = record is not None and record.submission == work.submission.id
-        log = f"its job ended without a word; radmill logs out={work.out} stage={before.name} shows its log."
-        how = record.said if record and ours and record.said else log
-        raise StorageError(f"{step.name} needs what {before.name} makes, which has failed: {how}")
+        said = f": {record.said}" if record and ours and record.said else "."
+        raise StorageError(f"{step.name} needs what {before.name} makes, which has failed{said}")
 
 
 def _ask_again(step: Step, work: Work, task: Task, missing: Sequence[int]) -> str:

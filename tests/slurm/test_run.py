@@ -30,7 +30,7 @@ pretraining.checkpoint_every_steps=1 classification.input_size=32 classification
 splits.repeats=1 splits.folds=2 ingest.films_per_shard=4
 """
 ON_LAB = """
-cluster=slurm cluster.site=lab cluster.memory_gb=3.5 cluster.scratch=/var/tmp cluster.dashboard=false
+cluster=slurm cluster.site=lab cluster.memory_gb=6.5 cluster.scratch=/var/tmp cluster.dashboard=false
 cluster.array_width=3
 """
 SAME = (
