@@ -95,9 +95,7 @@ def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
     current = Submission.of(Path(out))
     if current.id != submission:
         raise LockedError(f"This job is of an earlier submission from {out}, which another has followed.")
-    with suppress(
-        OSError
-    ):  # a folder of the login node alone: then the paths are absolute, or the step will say so
+    with suppress(OSError):  # it may be on the login node alone; then nothing relative can be meant
         os.chdir(current.cwd)
     before = read_task(current.folder, name, index)
     again = before is not None and before.submission == submission
