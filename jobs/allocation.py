@@ -33,7 +33,8 @@ def run_allocated(name: str, settings: Settings) -> int:
     # by the job, for a second run in this `out`, which its lock refuses, must not change what the first one reads
     written = folder / f"settings-{os.environ.get('SLURM_JOB_ID', 'none')}.yaml"
     spec = ray_spec(settings, folder, worker_resources(settings.cluster).nodes, "../*/checkpoints/step-*")
-    write_text(written, whole_yaml(settings))
+    if "SLURM_JOB_ID" in os.environ:  # else the next line refuses, and leaves nothing behind
+        write_text(written, whole_yaml(settings))
     code = run_in_allocation(spec, [sys.executable, "-m", "jobs.allocation", name, str(written)])
     return left_out_code(Path(str(settings.store))) if code == 0 and name == "run" else code
 
