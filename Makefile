@@ -10,6 +10,7 @@ export OMP_NUM_THREADS ?= 2
 
 help:
 	@echo "make demo      phantoms through every stage to a report, on this machine (7 to 9 minutes on 2 cores)"
+	@echo "make slurm-lab a Slurm cluster of three nodes on this machine (root, Debian packages; tests/slurm/lab down ends it)"
 	@echo "make test      linters, types, arrows and the fast suite"
 	@echo "make test-all  the same and what is slow: chaos, browser, real films"
 	@echo "make gpu-check speed, waiting and memory of both trainings on a GPU, where there is one"
@@ -27,9 +28,13 @@ demo: $(READY)
 	@echo "== demo: phantoms through every stage"
 	@$(BIN)/radmill demo out=runs/demo
 
+.PHONY: slurm-lab
+slurm-lab: $(READY)
+	@tests/slurm/lab up 3
+
 test: check
 	@echo "== fast suite"
-	@$(BIN)/python -m pytest -q -m "not slow and not browser and not chaos"
+	@$(BIN)/python -m pytest -q -m "not slow and not browser and not chaos and not slurm"
 
 test-all: check
 	@echo "== whole suite"

@@ -68,9 +68,9 @@ def _names(folder: Path) -> set[str]:
 def _ended_here(job: submitit.Job[Any], names: set[str]) -> bool:
     import submitit
 
-    if isinstance(job, submitit.DebugJob) or job.paths.result_pickle.name in names:
-        return True
-    return isinstance(job, submitit.LocalJob) and job.done() and not _lives(job)
+    if isinstance(job, submitit.LocalJob):
+        return job.done() and not _lives(job)
+    return isinstance(job, submitit.DebugJob) or job.paths.result_pickle.name in names
 
 
 def _lives(job: submitit.Job[Any]) -> bool:

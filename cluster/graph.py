@@ -136,7 +136,7 @@ def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> Graph:
     last = read_graph(folder)
     if not last.whole and list(last.nodes) == [node.name for node in nodes[: len(last.nodes)]]:
         return last
-    ids = [one for node in last.nodes.values() for one in node.ids]
+    ids = [one for node in last.nodes.values() for one in node.ids if last.config.kind == "slurm"]
     if live := [one for one, state in job_states(ids).items() if state.state in LIVE]:
         raise ClusterError(
             f"{len(live)} jobs of this run still wait or run (Slurm {', '.join(whole_jobs(live))}); "

@@ -23,6 +23,17 @@ from storage.errors import ClusterError, ConfigError, InputError
 from tests.slurm import tasks
 
 ROOT = Path(__file__).parents[2]
+SUBMITTER = """
+import json, sys
+from pathlib import Path
+from cluster.array import map_array
+from cluster.config import ClusterConfig
+from cluster.resources import Resources
+from tests.slurm import tasks
+config, folder = ClusterConfig(**json.loads(sys.argv[1])), sys.argv[2]
+words = (folder + "/s",)
+map_array(config, Path(folder, "jobs"), "f", Resources(), tasks.slow_square, [1, 2, 3], arguments=words)
+"""
 
 
 @pytest.fixture(params=["debug", "local"])
@@ -72,13 +83,7 @@ def test_a_graph_runs_in_order_and_is_on_record(config: ClusterConfig, tmp_path:
 
 def test_a_killed_submitter_of_this_machine_is_taken_up(tmp_path: Path) -> None:
     config = ClusterConfig(kind="local", array_width=8)
-    code = (
-        "import json, sys; from pathlib import Path; from cluster.array import map_array\n"
-        "from cluster.config import ClusterConfig; from cluster.resources import Resources; from tests.slurm import tasks\n"
-        "map_array(ClusterConfig(**json.loads(sys.argv[1])), Path(sys.argv[2], 'jobs'), 'f', Resources(),"
-        " tasks.slow_square, [1, 2, 3], arguments=(sys.argv[2] + '/s',))"
-    )
-    words = [sys.executable, "-c", code, json.dumps(asdict(config)), str(tmp_path)]
+    words = [sys.executable, "-c", SUBMITTER, json.dumps(asdict(config)), str(tmp_path)]
     first = subprocess.Popen(words, cwd=ROOT)
     deadline = time.monotonic() + 60
     while len(tasks.starts(tmp_path / "s")) < 3:
