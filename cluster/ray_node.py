@@ -11,6 +11,7 @@ from cluster.allocation import Allocation
 from cluster.ports import PortBlock, take_block
 from cluster.ray_logs import LogCopier
 from cluster.scratch import Scratch, sweep
+from storage.atomic import write_text
 
 
 class RayNode:
@@ -54,6 +55,7 @@ class RayNode:
             self._process = sessions.start(command, self.environment, output)
         self.guard.session(self._process.pid)
         self._scratch.own([self._process.pid])
+        self._vouched = False
         self._logs = LogCopier(folder, logs)
 
     @property
@@ -64,7 +66,24 @@ class RayNode:
     @property
     def up(self) -> bool:
         """True once this node is in Ray's table of nodes: only then `ray start` says that it started."""
+        if not self._vouched:
+            self._vouched = self._vouch()
         return "Ray runtime started" in self._told()
+
+    def _vouch(self) -> bool:
+        """Write the file by which Ray's agent tells the raylet its port; True once done.
+
+        The raylet waits for it for 15 s, then aborts (ray-project/ray#65983): too short where Python starts from a
+        busy shared folder. The port is ours to know, and so nodes are ready before their agents are.
+        """
+        for pid in sessions.members(self._process.pid):
+            words = dict(word.split("=", 1) for word in sessions.words(pid) if "=" in word)
+            if "--node_id" in words and "--raylet_socket_name" in words:
+                session = Path(words["--raylet_socket_name"]).parents[1]
+                port = str(self.ports[ray_start.AGENT_HTTP])
+                write_text(session / f"dashboard_agent_listen_port_{words['--node_id']}", port)
+                return True
+        return False
 
     @property
     def clashed(self) -> bool:

@@ -26,8 +26,8 @@ _SETTINGS = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
-    # A node that is slow to come up is waited for: the bound is ours, ready_timeout_s.
-    "RAY_raylet_start_wait_time_s": "120",
+    # A node that is slow to come up is waited for, twice as long as Ray would.
+    "RAY_raylet_start_wait_time_s": "60",
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # Half a second, so that a stop gets from the step's edge to the driver's end before Slurm loses patience.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",

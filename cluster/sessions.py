@@ -70,6 +70,14 @@ def started(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
+def words(pid: int) -> list[str]:
+    """A process's command line; empty if it is gone."""
+    try:
+        return Path("/proc", str(pid), "cmdline").read_text(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def _stat(pid: str) -> list[str] | None:
     """Fields of /proc/PID/stat from the third on (state, parent, group, session, ...)."""
     try:
