@@ -7,6 +7,7 @@ killed is swept by the next.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
@@ -18,15 +19,18 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from storage.errors import RadmillError
 
-_PREFIX = "radmill-"
+_PREFIX = "radmill-ray-"
 _LONGEST = 18  # characters of the folder for temporary files: a socket's path below it may have 107
+_STARTS = 3
 _OBJECTS_MB = 100  # of shared memory: nothing large travels through Ray
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -39,6 +43,7 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own files hold what a trial says
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what the raylet says of a dead worker, we say in one line
 }
 _LOOPBACK = "127.0.0.1"
 _ALONE = {
@@ -81,28 +86,42 @@ def _answering(address: str) -> Iterator[None]:
 
 @contextmanager
 def _own_ray(cpus: int, gpus: int) -> Iterator[None]:
-    folder = _new_folder()
-    try:
+    with (
+        _own_folder() as folder,
         # some of it is read when Ray is imported
-        with _environment(_ALONE | {"RAY_AUTH_TOKEN": _token(), "GLOO_SOCKET_IFNAME": _loopback()}):
-            import ray
+        _environment(_ALONE | {"RAY_AUTH_TOKEN": _token(), "GLOO_SOCKET_IFNAME": _loopback()}),
+    ):
+        import ray
 
-            try:
-                _init(
-                    "Ray did not start on this machine",
-                    address="local",
-                    num_cpus=cpus,
-                    num_gpus=gpus or None,  # by default those that are there
-                    include_dashboard=False,
-                    object_store_memory=_OBJECTS_MB * 2**20,
-                    _temp_dir=str(folder),
-                    _node_ip_address=_LOOPBACK,
-                )
-                yield
-            finally:
-                ray.shutdown()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _start(folder, cpus, gpus)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(folder: Path, cpus: int, gpus: int) -> None:
+    """Start it, again where a busy machine took longer than the half minute that Ray waits for its parts."""
+    for attempt in range(1, _STARTS + 1):
+        try:
+            _init(
+                "Ray did not start on this machine",
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus or None,  # by default those that are there
+                include_dashboard=False,
+                object_store_memory=_OBJECTS_MB * 2**20,
+                _temp_dir=str(folder),
+                _node_ip_address=_LOOPBACK,
+            )
+            return
+        except RadmillError:
+            for process in psutil.Process().children(recursive=True):  # the parts that did start
+                with suppress(psutil.Error):
+                    if any(str(folder) in word for word in process.cmdline()):
+                        process.kill()
+            if attempt == _STARTS:
+                raise
 
 
 def _init(otherwise: str, **options: Any) -> None:
@@ -125,15 +144,31 @@ def _token() -> str:
     return secrets.token_hex(32)
 
 
-def _new_folder() -> Path:
-    """A folder in which Ray's sockets may lie; those of our dead predecessors are removed."""
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder in which Ray's sockets may lie, ours while a lock on it is held; those of the dead are removed."""
     places = (tempfile.gettempdir(), "/tmp")
     base = Path(next((place for place in places if len(place) <= _LONGEST), "/tmp"))
-    for old in base.glob(f"{_PREFIX}*-*"):
-        owner = old.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdecimal() and not Path("/proc", owner).exists() and old.stat().st_uid == os.getuid():
+    for old in base.glob(f"{_PREFIX}*"):
+        with suppress(OSError), _locked(old):  # somebody else's, in use, or just being removed by another
             shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    with _locked(folder):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the kernel's lock on a folder, which dies with its holder; OSError where another holds it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _loopback() -> str:

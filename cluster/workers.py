@@ -244,9 +244,13 @@ def _failed(error: Exception, folder: Path, name: str, attempts: int) -> Radmill
     story = folder / f"{name}.error.txt"
     write_text(story, f"{error}\n")
     failures = sorted(getattr(error, "worker_failures", {}).items())
-    last = str(failures[0][1] if failures else error).strip().splitlines()
-    what = f"worker {failures[0][0]}" if failures else "Ray"
+    dead = [rank for rank, failure in failures if hasattr(failure, "health_check_failure")]
+    if dead:
+        what = f"worker {dead[0]} died"
+    else:
+        whose, last = (f"worker {failures[0][0]}", failures[0][1]) if failures else ("Ray", error)
+        what = f"{whose}: {(str(last).strip().splitlines() or ['no word'])[-1]}"
     return RadmillError(
-        f"{name} failed on its workers in attempt {attempts} ({what}: {last[-1] if last else 'no word'});"
+        f"{name} failed on its workers in attempt {attempts} ({what});"
         f" {story} has it in full. The same command goes on from the newest checkpoint."
     )

@@ -27,7 +27,7 @@ _KEYS = {
     "store stats.out": ".html, .png or .svg file to draw the counts into",
     "model": "a trained model's folder",
     "segmenter": "a trained segmenter's folder, where the films have no masks of their own",
-    "sweep": f"{', '.join(choices('sweep'))}, or a YAML file of your own with seeds, seed_keys and trials",
+    "sweep": f"{', '.join(choices('sweeps'))}, or a YAML file of your own with seeds, seed_keys and trials",
     "population": "adult or child; children get overlays and embeddings, no probability",
     "fresh": "true starts over; records and caches that are named by their content are used again",
 }

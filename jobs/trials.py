@@ -1,4 +1,4 @@
-"""What a sweep tries: a YAML file in `jobs/conf/sweep` names keys, their values and the seeds.
+"""What a sweep tries: a YAML file in `jobs/conf/sweeps` names keys, their values and the seeds.
 
 seeds: [2023, 2024]
 seed_keys: [pretraining.seed, splits.seed]    every seed is the value of all of these
@@ -43,13 +43,12 @@ def trials_of(sweep: str, sections: tuple[str, ...]) -> list[SweepTrial]:
         ConfigError: there is no such sweep, or its file sets what a trial does not know.
     """
     if not sweep.endswith((".yaml", ".yml")):
-        check_choice("sweep", sweep)
-        sweep = str(CONF / "sweep" / f"{sweep}.yaml")
+        check_choice("sweeps", sweep)
+        sweep = str(CONF / "sweeps" / f"{sweep}.yaml")
     path = Path(sweep)
     if not path.is_file():
-        raise ConfigError(
-            f"sweep={sweep} does not exist; name a YAML file, or one of {', '.join(choices('sweep'))}."
-        )
+        known = ", ".join(choices("sweeps"))
+        raise ConfigError(f"sweep={sweep} does not exist; name a YAML file, or one of {known}.")
     asked = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(asked, dict) or set(asked) != {"seeds", "seed_keys", "trials"}:
         raise ConfigError(f"{path} must hold seeds, seed_keys and trials, and nothing else.")

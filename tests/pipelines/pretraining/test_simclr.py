@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,42 +85,61 @@ def test_head_maps_features_to_embeddings() -> None:
     assert head(torch.randn(3, 6)).shape == (3, 4)
 
 
-TWO_RANKS = """
+# One rank of some: the loss of 8 crops, its gradients by embeddings and by the weights of an encoder. Its group norm,
+# unlike batch norm, sees each crop alone, so that the ranks together compute what one computes.
+RANK = """
 import sys, torch, torch.distributed as dist
+from torch import nn
 from pipelines.pretraining.gather import gather_rows
 from pipelines.pretraining.simclr import nt_xent
-rank = int(sys.argv[1])
-dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
+rank, world_size, meet, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method="file://" + meet, rank=rank, world_size=world_size)
 torch.manual_seed(0)
-layer = torch.nn.Linear(5, 4, dtype=torch.float32)
-views = torch.randn(8, 2, 5)  # 8 crops, 2 views
-def loss(part, crop, gather):
-    z = layer(part.transpose(0, 1).flatten(0, 1))
-    ids = crop.repeat(2)
-    return nt_xent(gather(z), gather(ids), gather(torch.ones(len(ids), dtype=torch.bool)), 0.2)
-whole = loss(views, torch.arange(8), lambda rows: rows)
-expected = torch.autograd.grad(whole, layer.weight)[0]
-mine = slice(4 * rank, 4 * rank + 4)
-part = loss(views[mine], torch.arange(8)[mine], gather_rows)
-got = torch.autograd.grad(part, layer.weight)[0]
-dist.all_reduce(got)
-torch.testing.assert_close(part, whole)
-torch.testing.assert_close(got / 2, expected, rtol=1e-5, atol=1e-6)
+encoder = nn.Sequential(
+    nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(4, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+    nn.Linear(32, 6),
+).double()
+views = torch.randn(8, 2, 1, 9, 9, dtype=torch.float64)  # 8 crops, 2 views
+each = 8 // world_size
+mine = slice(each * rank, each * (rank + 1))
+z_RD = encoder(views[mine].transpose(0, 1).flatten(0, 1))
+z_RD.retain_grad()
+ids = torch.arange(8)[mine].repeat(2)
+loss = nt_xent(gather_rows(z_RD), gather_rows(ids), gather_rows(torch.ones(len(ids), dtype=torch.bool)), 0.2)
+loss.backward()
+by_view = z_RD.grad.unflatten(0, (2, each)) / world_size  # as DDP takes the mean over ranks
+parts = [torch.empty_like(by_view) for _ in range(world_size)]
+dist.all_gather(parts, by_view)
+weights = [parameter.grad / world_size for parameter in encoder.parameters()]
+for weight in weights:
+    dist.all_reduce(weight)
+if rank == 0:
+    torch.save({"loss": loss.detach(), "embeddings": torch.cat(parts, 1), "weights": weights}, out)
 dist.destroy_process_group()
 """
 
 
-def test_two_ranks_of_four_crops_equal_one_of_eight(tmp_path: Path) -> None:
+def gathered(place: Path, world_size: int) -> dict[str, Any]:
+    """What the ranks computed together."""
+    place.mkdir()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-c", TWO_RANKS, str(rank), str(tmp_path / "meet")],
+            [sys.executable, "-c", RANK, str(rank), str(world_size), str(place / "meet"), str(place / "out")],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(world_size)
     ]
     for rank in ranks:
-        _, errors = rank.communicate(timeout=120)
+        _, errors = rank.communicate(timeout=300)
         assert rank.returncode == 0, errors
+    return dict(torch.load(place / "out", weights_only=True))
+
+
+def test_two_ranks_of_four_crops_equal_one_of_eight(tmp_path: Path) -> None:
+    alone, together = (gathered(tmp_path / str(world_size), world_size) for world_size in (1, 2))
+    assert alone["embeddings"].abs().max() > 1e-3 and all(grad.abs().max() > 0 for grad in alone["weights"])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,91 @@
+"""A Ray of our own: on loopback alone, and nothing of it stays, however its process ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster import local_ray
+from storage.errors import RadmillError
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import os, psutil, sys, time
+from cluster.local_ray import connected
+with connected(1):
+    below = psutil.Process().children(recursive=True)
+    heard = {line.laddr.ip for one in below for line in one.net_connections("tcp") if line.status == "LISTEN"}
+    print(",".join(sorted(heard)), *(one.pid for one in below), flush=True)
+    if sys.argv[1] == "wait":
+        time.sleep(600)
+"""
+
+
+def started(how: str, scratch: Path) -> tuple[subprocess.Popen[str], list[str]]:
+    """The process, and what it says: addresses on which its Ray listens, then the ids of Ray's processes."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, how], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["end", "wait"])
+def test_nothing_of_it_stays(how: str) -> None:
+    scratch = Path(f"/tmp/rm{os.getpid()}")
+    scratch.mkdir()
+    try:
+        process, (addresses, *ids) = started(how, scratch)
+        assert set(addresses.split(",")) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"} and ids
+        if how == "wait":
+            process.send_signal(signal.SIGKILL)
+        process.wait(timeout=120)
+        deadline = time.monotonic() + 60
+        while any(alive(int(number)) for number in ids) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not [number for number in ids if alive(int(number))]
+        assert len(list(scratch.iterdir())) == (how == "wait")
+        again, _ = started("end", scratch)  # sweeps what the killed one left
+        again.wait(timeout=120)
+        assert not list(scratch.iterdir())
+    finally:
+        scratch.rmdir()
+
+
+def alive(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.slow
+def test_an_address_where_nothing_answers_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
+    sentence = r"^No Ray answers at RAY_ADDRESS=127\.0\.0\.1:1: "
+    with pytest.raises(RadmillError, match=sentence), local_ray.connected(1):
+        raise AssertionError("there is no Ray")
+
+
+def test_folders_of_dead_processes_go_and_those_of_living_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_ray.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(local_ray, "_LONGEST", 1000)
+    dead, others = tmp_path / "radmill-ray-x", tmp_path / "radmill-notes"
+    dead.mkdir()
+    others.mkdir()
+    with local_ray._own_folder() as living, local_ray._own_folder() as made:
+        assert made.is_dir() and made.stat().st_mode & 0o077 == 0
+        assert set(tmp_path.iterdir()) == {living, made, others}
+    assert set(tmp_path.iterdir()) == {others}
