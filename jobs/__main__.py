@@ -91,6 +91,10 @@ def _run_job(words: list[str]) -> int:
         return 0
     settings = settings_for(job, rest)
     check(job, settings)
+    if settings.cluster.kind == "allocation":
+        from jobs.allocation import run_allocated
+
+        return run_allocated(name, settings)
     return int(import_module(job.page).main(settings))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from cluster.commands import ask
 from cluster.executor import no_slurm, whole_jobs
 from jobs.config import Settings
 from jobs.submission import Submission, live_jobs
+from storage.errors import ClusterError
 
 
 def main(settings: Settings) -> int:
@@ -15,8 +17,10 @@ def main(settings: Settings) -> int:
     out = Path(str(settings.out))
     submission = Submission.of(out)
     live = live_jobs(out)
-    if live and ask(["scancel", *whole_jobs(live)]) is None:
+    if live and shutil.which("scancel") is None:
         raise no_slurm()
+    if live and ask(["scancel", *whole_jobs(live)]) is None and ask(["squeue", "-h"]) is None:
+        raise ClusterError("Slurm does not answer; try again later, or ask who runs the cluster.")
     submission.release()
     print(
         f"Ended {len(live)} jobs; what is finished stays, and the same radmill run goes on from there."

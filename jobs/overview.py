@@ -122,7 +122,7 @@ def _task(job: str, slurm: JobState, record: TaskRecord | None) -> TaskStatus:
         return TaskStatus(state=WAITING, words=record.said, since=record.updated, record=record, job=job)
     said = record.said if record is not None and record.state in (FAILED, STOPPED) else ""
     how = _ENDS.get(slurm.state, "ended without its work" if slurm.state == "COMPLETED" else "failed")
-    where = f" on {slurm.node}" if slurm.node and not said else ""
+    where = f" on {slurm.node}" if slurm.node else ""
     since = record.updated if record is not None else None
     return TaskStatus(state=FAILED, words=said or f"{how}{where}", since=since, record=record, job=job)
 

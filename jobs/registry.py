@@ -121,6 +121,7 @@ _ALL = (
         sections=("segmentation",),
         section="segmentation",
         example="radmill train-segmenter store=DIR out=DIR steps=2000",
+        clusters=("local", "allocation"),
     ),
     Job(
         name="segment",
@@ -140,6 +141,7 @@ _ALL = (
         sections=("pretraining",),
         section="pretraining",
         example="radmill pretrain store=DIR out=DIR method=simclr",
+        clusters=("local", "allocation"),
     ),
     Job(
         name="classify",
@@ -159,6 +161,7 @@ _ALL = (
         optional=("population",),
         sections=("pretraining", "classification", "splits"),
         example="radmill sweep sweep=hand_methods store=DIR out=DIR",
+        clusters=("local", "allocation"),
     ),
     Job(
         name="predict",
@@ -293,7 +296,7 @@ _ALL = (
         page="jobs.doctor",
         optional=("store", "out"),
         example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
-        clusters=("local", "slurm", "allocation"),
+        clusters=("local", "slurm"),
     ),
     Job(
         name="status",

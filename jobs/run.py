@@ -30,20 +30,11 @@ def main(settings: Settings) -> int:
         from jobs.submit import submit
 
         return submit(settings, partial(_take, Path(str(settings.out)), settings))
-    if settings.cluster.kind == "allocation":
-        from jobs.allocation import run_allocated
-
-        return run_allocated(settings) or left_out_code(Path(str(settings.store)))
-    run_here(settings)
-    return left_out_code(Path(str(settings.store)))
-
-
-def run_here(settings: Settings) -> None:
-    """Every stage in this process, in order."""
     store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("run", out, store):
         _take(out, settings)
         run_stages(Flow(out, settings), store)
+    return left_out_code(store)
 
 
 def _take(out: Path, settings: Settings) -> None:

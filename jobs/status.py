@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from cluster.graph_file import read_graph
 from jobs.config import Settings
 from jobs.overview import WAITING, StepStatus, overview
 from jobs.submission import Submission
@@ -17,6 +18,8 @@ def main(settings: Settings) -> int:
     submission = Submission.of(out)
     print(f"{out}: submitted from {submission.host} on {submission.since}")
     print("\n".join(lines(overview(submission), out)))
+    if not read_graph(submission.folder).whole:
+        print("Its submission was interrupted: the same radmill run submits the rest.")
     return 0
 
 

@@ -95,9 +95,7 @@ def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
     current = Submission.of(Path(out))
     if current.id != submission:
         raise LockedError(f"This job is of an earlier submission from {out}, which another has followed.")
-    with suppress(
-        OSError
-    ):  # a folder of the login node alone: then the paths are absolute, or the step will say so
+    with suppress(OSError):  # it may be on the login node alone; then nothing relative can be meant
         os.chdir(current.cwd)
     before = read_task(current.folder, name, index)
     again = before is not None and before.submission == submission
@@ -165,8 +163,8 @@ def _check_before(step: Step, work: Work) -> None:
         if before.array or (record and record.submission == work.submission.id and record.ended_well):
             continue
         ours = record is not None and record.submission == work.submission.id
-        how = f"has failed: {record.said}" if record and ours and record.said else "has not ended."
-        raise StorageError(f"{step.name} needs what {before.name} makes, which {how}")
+        said = f": {record.said}" if record and ours and record.said else "."
+        raise StorageError(f"{step.name} needs what {before.name} makes, which has failed{said}")
 
 
 def _ask_again(step: Step, work: Work, task: Task, missing: Sequence[int]) -> str:

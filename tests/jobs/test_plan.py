@@ -1,11 +1,13 @@
 """The plan's counts and what they promise: never more than an AUC can be, and a warning before classify refuses."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from jobs.__main__ import main
 from jobs.plan import auc_half_width
+from jobs.steps import STEPS
 
 
 @pytest.fixture
@@ -72,3 +74,15 @@ def test_children_get_no_probability(raw: Path, capsys: pytest.CaptureFixture[st
 def test_half_width_is_hanley_and_mcneils() -> None:
     # Hanley and McNeil, Radiology 1982;143:29-36: area .893 with 51 abnormal and 58 normal has the error .032
     assert auc_half_width(0.893, 51, 58) == pytest.approx(1.96 * 0.0322, abs=0.001)
+
+
+def test_the_sbatch_script_of_every_node_is_shown(
+    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    words = ["cluster=slurm", "cluster.array_width=7", "cluster.workers=2", "cluster.partition=main"]
+    told = planned(raw, [-3.0] * 6 + [-1.0] * 14, capsys, *words)
+    assert re.findall(r"\n\n  (\S+?)(?:, \d+ tasks)?:\n    #!/bin/bash", told) == list(STEPS)
+    assert "ingest-scan, 7 tasks:" in told and "#SBATCH --array=0-6%7" in told
+    assert told.count("#SBATCH --partition=main") == len(STEPS) and told.count("#SBATCH --nodes=2") == 2
+    assert told.endswith("Slurm is not on this machine, so whether it would take them was not asked.\n")

@@ -60,6 +60,10 @@ def add_model(folder: Path, document: dict[str, object]) -> None:
 
 
 FORESEEN = [
+    (
+        "segment store={0}/store out={0}/run cluster=slurm",
+        "radmill segment does not take cluster=slurm, only local; radmill run takes every stage there.",
+    ),
     ("ingest raw={0}/absent store={0}/new", "raw={0}/absent does not exist; name an existing folder."),
     ("ingest raw={0}/wrong.csv store={0}/new", "raw={0}/wrong.csv is a file; name a folder."),
     ("ingest raw={0}/empty store={0}/new", "raw={0}/empty holds no files; name a folder with films."),

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from pipelines.config import StudyConfig
+from pipelines.progress import silent
 from pipelines.segmentation import segment
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.metrics import dice_per_class, disagreement_auroc
@@ -21,7 +22,7 @@ from pipelines.segmentation.references import film_entropy
 from pipelines.segmentation.stored import open_segmentation
 from storage.atomic import write_json
 from storage.care.verify import verify
-from storage.errors import ConfigError, InputError
+from storage.errors import ConfigError, InputError, StorageError
 from storage.manifest import Store
 
 
@@ -117,6 +118,31 @@ def test_killed_and_rerun_ends_in_the_same_bytes(
     before = {path: path.stat().st_mtime_ns for path in rerun.rglob("*")}
     assert segment.segment_store(store, model_folder, study, config) == rerun
     assert {path: path.stat().st_mtime_ns for path in rerun.rglob("*")} == before
+
+
+def test_slots_in_any_order_end_in_the_same_bytes_and_a_missing_part_is_named(
+    make_store: Callable[..., Store],
+    model_folder: Path,
+    study: StudyConfig,
+    config: SegmentationConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segment, "FILMS_PER_PART", 1)
+    whole = segment.segment_store(make_store(5), model_folder, study, config)
+    task = segment.SegmentTask(
+        store=make_store(5, name="spread"), model_folder=model_folder, study=study, config=config
+    )
+    segment.prepare(task)
+    for slot in (2, 0):
+        segment.write_parts(task, slot, 3, silent)
+    assert segment.missing_parts(task) == [1, 4]
+    with pytest.raises(
+        StorageError, match="2 of 5 parts of the segmentation are not written, the first is 1;"
+    ):
+        segment.assemble(task)
+    segment.write_parts(task, 1, 3, silent)
+    assert contents(segment.assemble(task)) == contents(whole)
+    assert segment.missing_parts(task) == [] and segment.assemble(task) == task.folder
 
 
 def test_films_without_masks_have_no_dice(
