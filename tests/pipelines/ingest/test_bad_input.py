@@ -64,7 +64,7 @@ def test_a_missing_column_is_told_before_any_film_is_read(hospital: Any, tmp_pat
 
 def test_outcomes_of_strangers_are_a_sentence(hospital: Any, tmp_path: Path) -> None:
     hospital.outcomes.write_text("patient_id,t_score\nnobody,1\n")
-    assert refusal(hospital, tmp_path / "store").startswith("None of the 1 rows of outcomes=")
+    assert refusal(hospital, tmp_path / "store").startswith("None of the 1 row of outcomes=")
 
 
 def test_inputs_inside_raw_are_not_taken_for_films(hospital: Any, tmp_path: Path) -> None:

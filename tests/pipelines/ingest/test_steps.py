@@ -163,6 +163,6 @@ def test_a_record_that_lacks_a_film_is_not_committed(task: IngestTask) -> None:
 
 def test_the_state_goes_away_with_an_error(hospital: Any, task: IngestTask) -> None:
     hospital.outcomes.write_text("patient_id,t_score\nnobody,1\n")
-    with pytest.raises(ValueError, match="None of the 1 rows"):
+    with pytest.raises(ValueError, match="None of the 1 row of"):
         hospital.ingest(task.store_root)
     assert not task.work.exists()
