@@ -136,6 +136,13 @@ def _content(
     return share
 
 
+def as_crops(images_NSS: Tensor, masks_NSS: Tensor) -> Tensor:
+    """What `render` takes, N2SS in float32, of images and masks in uint8."""
+    crops_N2SS = torch.stack((images_NSS, (masks_NSS > 0).to(torch.uint8)), dim=1).float()
+    crops_N2SS[:, 0] /= 255
+    return crops_N2SS
+
+
 def render(crops_N2SS: Tensor, affine_NV23: Tensor, light_NV2: Tensor, size: int) -> Tensor:
     """Views (V * N, 1, size, size) of crops whose channels are image in [0, 1] and mask; views outermost.
 
