@@ -17,7 +17,7 @@ from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.encoder import masked
 from pipelines.pretraining.method import UNKNOWN, Method, gather_views
 from pipelines.pretraining.methods import build_method
-from pipelines.pretraining.multicrop import draw_views, render
+from pipelines.pretraining.multicrop import as_crops, draw_views, render
 from pipelines.pretraining.probes import probe
 from pipelines.pretraining.samples import Samples, balanced
 from pipelines.training.learner import Batch
@@ -109,7 +109,7 @@ class PretrainingLearner:
     @torch.no_grad()
     def views(self, batch: Batch) -> list[Tensor]:
         """Global views, then local ones, each (views * N, 1, size, size) with views outermost."""
-        crops_N2SS = torch.stack((batch["image"].float() / 255, (batch["mask"] > 0).float()), dim=1)
+        crops_N2SS = as_crops(batch["image"], batch["mask"])
         affine, light, first = batch["affine"], batch["light"], self._config.num_global
         views = [render(crops_N2SS, affine[:, :first], light[:, :first], self._config.global_size)]
         if self._config.num_local:

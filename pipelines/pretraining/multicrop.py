@@ -28,6 +28,7 @@ SHIFT = 0.1  # share of the side
 LIGHT = 0.5  # brightness and contrast vary by this share
 CANDIDATES = 64
 GRID = 64  # cells along a side, on which the content of boxes is counted
+CACHED = 4  # crops rendered together on a CPU
 
 Floats = NDArray[np.float32]
 
@@ -135,26 +136,44 @@ def _content(
     return share
 
 
+def as_crops(images_NSS: Tensor, masks_NSS: Tensor) -> Tensor:
+    """What `render` takes, N2SS in float32, of images and masks in uint8."""
+    crops_N2SS = torch.stack((images_NSS, (masks_NSS > 0).to(torch.uint8)), dim=1).float()
+    crops_N2SS[:, 0] /= 255
+    return crops_N2SS
+
+
 def render(crops_N2SS: Tensor, affine_NV23: Tensor, light_NV2: Tensor, size: int) -> Tensor:
     """Views (V * N, 1, size, size) of crops whose channels are image in [0, 1] and mask; views outermost.
 
     Brightness scales; contrast stretches about the mean inside the mask. Outside the mask a view is 0. Values
     may pass 1: clipping them, as screens do, would only lose texture.
     """
+    num_crops = len(crops_N2SS)
+    # on a CPU a few crops at a time stay in its cache, which is twice as fast
+    together = CACHED if crops_N2SS.device.type == "cpu" else num_crops
+    parts = [
+        [
+            _view(crops_N2SS[start:stop], affine_NV23[start:stop, view], light_NV2[start:stop, view], size)
+            for start, stop in ((at, at + together) for at in range(0, num_crops, together))
+        ]
+        for view in range(affine_NV23.shape[1])
+    ]
+    return torch.cat([part for of_view in parts for part in of_view])
+
+
+def _view(crops_N2SS: Tensor, affine_N23: Tensor, light_N2: Tensor, size: int) -> Tensor:
+    """One view of each crop, N1TT."""
     centre_T = (2 * torch.arange(size, device=crops_N2SS.device, dtype=torch.float32) + 1) / size - 1
-    x_1T, y_T1 = centre_T[None, :], centre_T[:, None]
-    views = []
-    for view in range(affine_NV23.shape[1]):
-        a_N23 = affine_NV23[:, view, :, :, None, None]
-        # written out: autocast would round a matrix product to bfloat16, which moves places by a pixel
-        places_NTT2 = torch.stack(
-            [a_N23[:, i, 0] * x_1T + a_N23[:, i, 1] * y_T1 + a_N23[:, i, 2] for i in (0, 1)], dim=-1
-        )
-        seen_N2TT = F.grid_sample(crops_N2SS, places_NTT2, align_corners=False)
-        image_N1TT, mask_N1TT = seen_N2TT[:, :1], (seen_N2TT[:, 1:] >= 0.5).to(seen_N2TT.dtype)
-        brightness_N111, contrast_N111 = light_NV2[:, view, :, None, None, None].unbind(1)
-        image_N1TT = image_N1TT * brightness_N111
-        area_N111 = mask_N1TT.sum((2, 3), keepdim=True).clamp(min=1)
-        mean_N111 = (image_N1TT * mask_N1TT).sum((2, 3), keepdim=True) / area_N111
-        views.append(((image_N1TT - mean_N111) * contrast_N111 + mean_N111) * mask_N1TT)
-    return torch.cat(views)
+    a_N1123 = affine_N23[:, None, None]
+    # written out: autocast would round a matrix product to bfloat16, which moves places by a pixel
+    x_N1T2 = a_N1123[..., 0] * centre_T[None, None, :, None]
+    y_NT12 = a_N1123[..., 1] * centre_T[None, :, None, None] + a_N1123[..., 2]
+    seen_N2TT = F.grid_sample(crops_N2SS, x_N1T2 + y_NT12, align_corners=False)
+    mask_N1TT = (seen_N2TT[:, 1:] >= 0.5).to(seen_N2TT.dtype)
+    image_N1TT = seen_N2TT[:, :1] * mask_N1TT
+    area_N111 = mask_N1TT.sum((2, 3), keepdim=True).clamp(min=1)
+    mean_N111 = image_N1TT.sum((2, 3), keepdim=True) / area_N111
+    brightness_N111, contrast_N111 = light_N2[:, :, None, None, None].unbind(1)
+    image_N1TT *= brightness_N111 * contrast_N111
+    return image_N1TT.addcmul_(mask_N1TT, brightness_N111 * (1 - contrast_N111) * mean_N111)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from pipelines.pretraining.multicrop import GRID, ViewDraws, draw_views, render
+from pipelines.pretraining.multicrop import GRID, ViewDraws, as_crops, draw_views, render
 
 SCALES_V2 = np.array([(0.14, 1.0)] * 2 + [(0.05, 0.14)] * 4, np.float32)
 
@@ -23,8 +23,10 @@ def bars(count: int, side: int, width: float = 0.15) -> tuple[np.ndarray, np.nda
     return images, masks
 
 
-def as_crops(images: np.ndarray, masks: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.stack((images / 255, masks), axis=1).astype(np.float32))
+def crops_of(images: np.ndarray, masks: np.ndarray) -> torch.Tensor:
+    crops = as_crops(torch.from_numpy(images), torch.from_numpy(masks))
+    torch.testing.assert_close(crops, torch.from_numpy(np.stack((images / 255, masks), 1)).float())
+    return crops
 
 
 def draw(masks: np.ndarray, samples: np.ndarray, min_content: float = 0.1, **place: int) -> ViewDraws:
@@ -42,7 +44,7 @@ def test_a_view_does_not_depend_on_its_batch() -> None:
     part = draw(masks[[7, 2]], np.array([7, 2]))
     for name in ("affine_NV23", "light_NV2", "content_NV", "fell_back_NV"):
         assert np.array_equal(getattr(part, name), getattr(whole, name)[[7, 2]]), name
-    crops = as_crops(images, masks)
+    crops = crops_of(images, masks)
     assert torch.equal(render_all(crops[[7, 2]], part, 32), render_all(crops, whole, 32)[[7, 2]])
 
 
@@ -56,7 +58,7 @@ def test_another_place_gives_other_views(place: dict[str, int]) -> None:
 
 def test_content_aware_views_hold_bone_and_conventional_ones_need_not() -> None:
     images, masks = bars(100, 96)
-    crops = as_crops(np.full_like(images, 255), masks)
+    crops = crops_of(np.full_like(images, 255), masks)
     aware, conventional = draw(masks, np.arange(100)), draw(masks, np.arange(100), min_content=0.0)
     assert not aware.fell_back_NV.any()
     assert aware.content_NV.min() >= 0.1
@@ -133,7 +135,7 @@ def test_draws_stay_within_the_papers_ranges() -> None:
 
 def test_no_change_gives_the_masked_crop_and_a_shift_moves_it() -> None:
     images, masks = bars(3, 40)
-    crops = as_crops(images, masks)
+    crops = crops_of(images, masks)
     affine = torch.eye(2, 3).expand(3, 1, 2, 3).clone()
     light = torch.ones(3, 1, 2)
     masked = crops[:, :1] * crops[:, 1:]
@@ -146,7 +148,7 @@ def test_no_change_gives_the_masked_crop_and_a_shift_moves_it() -> None:
 
 def test_brightness_scales_and_contrast_stretches_about_the_bones_mean() -> None:
     images, masks = bars(2, 40)
-    crops = as_crops(images, masks)
+    crops = crops_of(images, masks)
     affine = torch.eye(2, 3).expand(2, 1, 2, 3)
     seen = render(crops, affine, torch.tensor([0.5, 1.5]).expand(2, 1, 2), 40)
     for number in range(2):
@@ -159,7 +161,7 @@ def test_brightness_scales_and_contrast_stretches_about_the_bones_mean() -> None
 
 def test_mixed_precision_does_not_move_pixels() -> None:
     images, masks = bars(2, 64)
-    crops, draws = as_crops(images, masks), draw(masks, np.arange(2))
+    crops, draws = crops_of(images, masks), draw(masks, np.arange(2))
     plain = render_all(crops, draws, 32)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(render_all(crops, draws, 32), plain)
