@@ -20,8 +20,7 @@ class ClassificationConfig:
     inner_folds: int = 4
     """Folds of the training part, which choose l2, threshold and calibration."""
     threshold: str = "f1"
-    """What the inner folds maximise to find the subject's threshold: f1 (macro), youden, specificity at a fixed
-    sensitivity, or 0.5 as it is."""
+    """How the inner folds set the subject's threshold: f1 (macro), youden, sensitivity, or 0.5 as it is."""
     sensitivity: float = 0.9
     """Share of the positives that threshold=sensitivity must find in the inner folds."""
     batch_size: int = 64
