@@ -39,7 +39,11 @@ def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
         ("run", ["segmentatoin.experts=4"], "Did you mean segmentation.experts?"),
         ("run", ["segmentation=4"], "segmentation is a section: set its keys one by one"),
         ("demo", ["segmentation.steps.x=4"], "does not know the key 'segmentation.steps.x'"),
-        ("demo", ["splits.qqq=4"], "It takes: splits.protocol, splits.folds, splits.repeats, splits.seed."),
+        (
+            "demo",
+            ["splits.qqq=4"],
+            "It takes: splits.protocol, splits.by, splits.folds, splits.repeats, splits.seed.",
+        ),
         ("pretrain", [*OUT, "batch_size=many"], "pretraining.batch_size: "),
         ("run", ["raw=r"], "radmill run needs store= and out="),
         (
