@@ -20,7 +20,7 @@ class ClassificationConfig:
     inner_folds: int = 4
     """Folds of the training part, which choose l2, threshold and calibration."""
     threshold: str = "f1"
-    """What the inner folds maximise for the threshold: f1 (macro), youden, sensitivity (fixed); or a number"""
+    """How the inner folds set the subject's threshold: f1 (macro), youden, sensitivity, or 0.5 as it is."""
     sensitivity: float = 0.9
     """Share of the positives that threshold=sensitivity must find in the inner folds."""
     batch_size: int = 64

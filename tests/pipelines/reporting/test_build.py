@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pipelines.classification.labelled import people
+from pipelines.evaluation.protocols import Background, evaluate_subjects
 from pipelines.reporting.html import written
 from storage import schemas
 from storage.atomic import write_json
@@ -228,6 +230,24 @@ class TestProtocols:
         assert metrics["evaluation"] is None
         assert [row["seed"] for row in metrics["paper"]["seeds"]] == [2023, 2024]
         assert sum(row["n"] + row["not_evaluable"] for row in metrics["paper"]["seeds"]) == len(small)
+
+    def test_a_fixed_test_set_has_delongs_interval_and_no_trained_baseline(
+        self, cohorts: ModuleType, tmp_path: Path
+    ) -> None:
+        store = cohorts.make_store(tmp_path / "store", 40, 30)
+        folder = tmp_path / "out" / "evaluate"
+        cohorts.write_predictions(folder, store, repeats=1, folds=1)
+        for name in ("inner", "scores"):
+            (folder / f"{name}.parquet").unlink()
+        subjects = read_table(folder / "subjects.parquet", schemas.SUBJECTS)
+        regions = read_table(folder / "regions.parquet", schemas.REGIONS)
+        background = Background(people=people(store), limit=-2.5)
+        write_json(folder / "metrics.json", evaluate_subjects(subjects, 1, regions, background=background))
+        fixed = cohorts.Run(store.root, tmp_path / "out")
+        assert "DeLong's interval holds as well" in fixed.report()
+        evaluation = fixed.metrics["evaluation"]
+        assert {row["name"] for row in evaluation["baselines"]} == {"ost", "mci2"}
+        assert evaluation["contrasts"]["primary"] is None and "added_value" not in evaluation
 
     def test_the_locked_contrast_counts_whatever_is_asked_for_later(self, run: Any) -> None:
         evaluation, lock = run.metrics["evaluation"], run.metrics["lock"]

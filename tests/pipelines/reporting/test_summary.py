@@ -18,4 +18,4 @@ def test_the_rule_is_the_one_that_made_the_outcomes(cohorts: ModuleType, tmp_pat
     assert summarise(inputs, EvaluationConfig())["study"]["rule"] == "t_score <= -2.5"
     store.write_outcomes(store.outcomes.iloc[:0])
     bare = replace(inputs, store=store)
-    assert summarise(bare)["study"]["rule"] == "t_score <= -1"
+    assert summarise(bare, EvaluationConfig())["study"]["rule"] == "t_score <= -1"
