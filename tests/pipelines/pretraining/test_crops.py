@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from pipelines.pretraining.crops import open_crops, square_crop
+from pipelines.pretraining.rebuild import cache_names, rebuild_caches
 from pipelines.segmentation.stored import Segmentation
+from storage.errors import InputError
+from storage.manifest import Store
+from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
+from storage.shards import ShardWriter
+from storage.tables import empty
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -56,6 +65,49 @@ def test_the_cache_holds_the_found_regions_in_order(
     for place, row in enumerate(chosen):
         image, mask = square_crop(*segmentation.read_region(crops.rows.iloc[row]), 32)
         assert np.array_equal(images[place], image) and np.array_equal(masks[place], mask)
+
+
+def test_at_a_fixed_scale_a_pixel_is_as_many_millimetres_in_every_crop() -> None:
+    image = np.tile(np.arange(100, 200, dtype=np.uint16)[:, None], (1, 40))
+    square, mask = square_crop(image, np.ones((100, 40), bool), 64, scale=0.5)
+    assert (mask.any(0).sum(), mask.any(1).sum()) == (20, 50)
+    large, large_mask = square_crop(image, np.ones((100, 40), bool), 64, scale=1.0)
+    assert (large_mask.any(0).sum(), large_mask.any(1).sum()) == (40, 64)
+    assert np.array_equal(
+        large[:, 32].astype(int), square_crop(image, np.ones((100, 40), bool), 100)[0][18:82, 50]
+    )
+    assert square.any()
+
+
+def test_a_cache_at_a_fixed_scale_leaves_out_films_without_spacing(
+    make_segmentation: Callable[[int], Segmentation], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    segmentation, root = make_segmentation(3), tmp_path / "store"
+    store = Store.create(root, "phantom")
+    with ShardWriter(root / "shards" / "radiographs-000000-0.tar") as shard:
+        placed = {f"key{number}": asdict(shard.add(f"key{number}.image.png", b"x")) for number in range(3)}
+    known = {"subject": "s", "shard": shard.path.name}
+    films = [dict.fromkeys(MANIFEST.names) | known | {"key": key} | at for key, at in placed.items()]
+    manifest = pd.DataFrame(films).assign(spacing_mm=[0.1, None, 0.2])
+    store.commit(manifest, empty(ANNOTATIONS), empty(EXCLUSIONS))
+    crops = open_crops(root, segmentation, 32, mm_per_pixel=0.4)
+    assert crops.path.name == "crops-0123456789ab-32-400um.zarr"
+    assert crops.rows["key"].tolist() == ["key0", "key0", "key2", "key2"]
+    assert caplog.messages == ["2 of 6 regions have no pixel spacing and are left out."]
+    images, _ = crops.load(np.arange(4))
+    for place, scale in ((0, 0.25), (3, 0.5)):
+        region = segmentation.read_region(crops.rows.iloc[place])
+        assert np.array_equal(images[place], square_crop(*region, 32, scale)[0])
+    assert cache_names(root, ["crops"]) == [crops.path.name]
+    before = digests(crops.path)
+    (crops.path / "image" / "zarr.json").write_text("{}")
+    assert rebuild_caches(root, [crops.path.name]) == [crops.path.name]
+    assert digests(crops.path) == before
+    store.commit(manifest.assign(spacing_mm=None), empty(ANNOTATIONS), empty(EXCLUSIONS))
+    with pytest.raises(
+        InputError, match=r"^None of the 3 films tells its pixel spacing, which pretraining\.crop"
+    ):
+        open_crops(root, segmentation, 32, mm_per_pixel=0.4)
 
 
 def test_the_cache_is_built_once_the_same_again_and_anew_for_other_regions(

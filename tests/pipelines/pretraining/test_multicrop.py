@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 from pipelines.pretraining.multicrop import GRID, ViewDraws, draw_views, render
 
@@ -65,6 +67,39 @@ def test_content_aware_views_hold_bone_and_conventional_ones_need_not() -> None:
     assert (conventional.content_NV[:, 2:] < 0.1).mean() > 0.3
     kept = conventional.content_NV >= 0.1
     assert np.array_equal(aware.affine_NV23[kept], conventional.affine_NV23[kept])  # the first that will do
+
+
+def naive_views(mask_SS: np.ndarray, scale: tuple[float, float], count: int, seed: int) -> np.ndarray:
+    """Content, side and height of the middle of views by a loop that draws boxes until one has enough bone."""
+    rng, size = np.random.default_rng(seed), len(mask_SS)
+    found = []
+    for _ in range(count):
+        turned = cv2.getRotationMatrix2D(((size - 1) / 2,) * 2, rng.uniform(-30, 30), 1)
+        turned[:, 2] += rng.uniform(-0.1, 0.1, 2) * size
+        seen_SS = cv2.warpAffine(mask_SS, turned, (size, size), flags=cv2.INTER_NEAREST)
+        while True:
+            side = np.sqrt(rng.uniform(*scale))
+            x, y = rng.uniform(0, 1 - side, 2)
+            box = seen_SS[
+                round(y * size) : round((y + side) * size), round(x * size) : round((x + side) * size)
+            ]
+            if box.mean() >= 0.1:
+                break
+        found.append((box.mean(), side))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("view", "scale"), [(0, (0.14, 1.0)), (5, (0.05, 0.14))])
+def test_content_is_distributed_as_by_the_naive_loop(view: int, scale: tuple[float, float]) -> None:
+    _, masks = bars(1, 192, width=0.12)
+    draws = draw(np.repeat(masks, 1500, 0), np.arange(1500))
+    naive = naive_views(masks[0], scale, 1500, seed=1)
+    side = np.sqrt(np.abs(np.linalg.det(draws.affine_NV23[:, view, :, :2])))
+    assert ks_2samp(draws.content_NV[:, view], naive[:, 0]).pvalue > 0.01
+    # sides are whole cells of the grid: the naive ones are rounded alike
+    assert ks_2samp(side, np.rint(naive[:, 1] * GRID) / GRID).pvalue > 0.01
+    conventional = draw(np.repeat(masks, 1500, 0), np.arange(1500), min_content=0.0)
+    assert ks_2samp(conventional.content_NV[:, view], naive[:, 0]).pvalue < 1e-6
 
 
 def test_without_enough_bone_the_fullest_candidate_is_taken_and_counted() -> None:

@@ -16,13 +16,13 @@ import torch
 from pipelines.classification.finished import load_encoder
 from pipelines.config import StudyConfig
 from pipelines.pretraining.backbone import build_backbone
-from pipelines.pretraining.config import PretrainingConfig
+from pipelines.pretraining.config import METHODS, PretrainingConfig
 from pipelines.pretraining.crops import open_crops
 from pipelines.pretraining.encoder import Encoder
-from pipelines.pretraining.train import SimclrLearner, choose_crops, pretrain
+from pipelines.pretraining.train import choose_crops, pretrain
 from pipelines.segmentation.stored import Segmentation
 from pipelines.training.session import LocalSession, StoppedEarly
-from storage.errors import ConfigError, InputError
+from storage.errors import ConfigError, InputError, TrainingError
 from storage.manifest import Store
 from storage.schemas import OUTCOMES
 
@@ -57,17 +57,27 @@ def train(store: Store, segmentation: Segmentation, folder: Path, **changes: Any
     return pretrain(store, segmentation, folder, small(**changes), STUDY, LocalSession("cpu"))
 
 
+@pytest.mark.parametrize("method", METHODS[:-1])
 def test_a_stopped_pretraining_goes_on_bit_for_bit(
-    store: Store, segmentation: Segmentation, tmp_path: Path
+    method: str, store: Store, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    figures = train(store, segmentation, tmp_path / "whole")
-    assert (figures["crops"], figures["steps"]) == (7, 5)
+    # a queue that fills from the start and is full at step 2: what comes after the stop hangs on it
+    config = small(method=method, queue_batches=1, queue_from_epoch=0, num_prototypes=4, frozen_epochs=0)
+    outcomes = {"subject0": 1, "subject1": 0} if method == "supcon" else {}
+
+    def run(folder: str, session: LocalSession) -> dict[str, float]:
+        return pretrain(store, segmentation, tmp_path / folder, config, STUDY, session, outcomes=outcomes)
+
+    figures = run("whole", LocalSession("cpu"))
+    assert (figures["crops"], figures["steps"]) == (11 if outcomes else 7, 5)
     sentence = r"^Stopped after step 3 of 5; the same command goes on from there\.$"
     with pytest.raises(StoppedEarly, match=sentence):
-        pretrain(store, segmentation, tmp_path / "stopped", small(), STUDY, StopsAfter(3))
+        run("stopped", StopsAfter(3))
     assert not (tmp_path / "stopped" / "model.safetensors").exists()
-    assert train(store, segmentation, tmp_path / "stopped") == figures
-    assert train(store, segmentation, tmp_path / "stopped") == figures  # finished: nothing is done again
+    assert run("stopped", LocalSession("cpu")) == figures
+    assert run("stopped", LocalSession("cpu")) == figures  # finished: nothing is done again
+    if method == "swav":
+        assert figures["queued"] == 4
     for name in ("model.safetensors", "model.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
@@ -92,10 +102,61 @@ def test_by_default_subjects_with_outcome_are_left_out(
     assert set(crops.rows["region"].iloc[one]) == {"radius"}
     everyone = pd.DataFrame([dict.fromkeys(OUTCOMES.names) | {"subject": f"subject{n}"} for n in range(3)])
     store.write_outcomes(everyone)
+    known = choose_crops(crops, store, small(), STUDY, {"subject2": 1})
+    assert set(crops.rows["subject"].iloc[known]) == {"subject2"}
     with pytest.raises(
         InputError, match=r"^None of the 11 regions found belongs to a subject without outcome"
     ):
         choose_crops(crops, store, small(), STUDY)
+
+
+def test_supcon_hears_outcomes_and_says_where_there_are_none(
+    store: Store, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    def run(folder: str, outcomes: dict[str, int], **changes: Any) -> bytes:
+        config = small(method="supcon", subjects="all", **changes)
+        pretrain(
+            store, segmentation, tmp_path / folder, config, STUDY, LocalSession("cpu"), outcomes=outcomes
+        )
+        return (tmp_path / folder / "model.safetensors").read_bytes()
+
+    outcomes = {"subject0": 1, "subject1": 0, "subject2": 0}
+    weights = [run("none", {}), run("both", outcomes, class_balance=False), run("balanced", outcomes)]
+    weights += [run("minority", outcomes, supervised_minority=True)]
+    assert len(set(weights)) == 4
+    training = [
+        json.loads((tmp_path / name / "model.json").read_text())["training"] for name in ("none", "both")
+    ]
+    assert "SupCon was given no outcomes" in training[0]["warning"]
+    assert "SupCon was given no outcomes" not in training[1]["warning"]
+
+
+def test_it_starts_from_the_weights_it_is_given(
+    store: Store, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    train(store, segmentation, tmp_path / "first", method="none", seed=1, channels=3)
+    first = tmp_path / "first" / "model.safetensors"
+    train(store, segmentation, tmp_path / "second", method="none", channels=3, initial_weights=str(first))
+    assert (tmp_path / "second" / "model.safetensors").read_bytes() == first.read_bytes()
+    with pytest.raises(InputError, match=r"they are for 3 channels; set pretraining\.channels=3\.$"):
+        train(store, segmentation, tmp_path / "third", initial_weights=str(first))
+
+
+def test_a_loss_that_is_not_finite_names_its_films_and_leaves_the_last_good_checkpoint(
+    store: Store, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    diverging = {"lr": 2e9, "warmup_steps": 10, "optimizer": "adamw", "method": "vicreg"}
+    with pytest.raises(TrainingError) as caught:
+        train(store, segmentation, tmp_path / "run", steps=50, checkpoint_every_steps=1, **diverging)
+    sentence = (
+        r"The loss of step \d+ is (nan|inf) \(first samples: key\d (ulna|radius), .+\); lower pretraining\.lr"
+    )
+    assert re.match(sentence, str(caught.value))
+    kept = list((tmp_path / "run" / "checkpoints").iterdir())
+    assert kept
+    for folder in kept:
+        state = torch.load(folder / "state.pt", weights_only=True)
+        assert all(tensor.isfinite().all() for tensor in state["model"].values())
 
 
 def test_method_none_is_the_encoder_as_initialised(
@@ -145,39 +206,14 @@ def test_a_folder_without_encoder(tmp_path: Path) -> None:
         load_encoder(tmp_path, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("num_local", [0, 2])
-def test_padding_of_the_tail_is_not_computed_and_changes_nothing(num_local: int) -> None:
-    rng = np.random.default_rng(0)
-    images, masks = rng.integers(0, 256, (5, 40, 40), dtype=np.uint8), np.ones((5, 40, 40), np.uint8)
-    learner = SimclrLearner(build_backbone("test_resnet"), images, masks, small(num_local=num_local))
-    learner.model.train()
-    alone = learner.batch(np.array([3, 1]), np.ones(2, np.float32), 0)
-    padded = learner.batch(np.array([3, 1, 3, 3]), np.array([2, 2, 0, 0], np.float32), 0)
-    assert len(padded["image"]) == 2
-    losses = [learner.loss(learner.model, batch)[0] for batch in (alone, padded)]
-    torch.testing.assert_close(losses[0], losses[1])
-
-
-def test_dead_embeddings_are_said_in_words(caplog: pytest.LogCaptureFixture) -> None:
-    images, masks = np.full((5, 40, 40), 9, np.uint8), np.ones((5, 40, 40), np.uint8)
-    learner = SimclrLearner(build_backbone("test_resnet"), images, masks, small())
-    learner.model.eval()
-    with torch.no_grad():
-        learner.validate(learner.model, step=5)
-        assert learner.warning is None  # too early to tell
-        figures = learner.validate(learner.model, step=50)
-    assert figures["whole/embedding_std"] < 1e-3
-    assert learner.warning is not None and learner.warning.startswith(
-        "The embeddings are collapsing: different"
-    )
-    assert caplog.messages == [f"Step 50: {learner.warning}"]
-
-
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"batch_size": 0}, "pretraining.batch_size must be at least 1, but is 0."),
-        ({"method": "swag"}, "pretraining.method must be one of simclr, none, but is swag."),
+        (
+            {"method": "swag"},
+            "pretraining.method must be one of simclr, supcon, swav, vicreg, none, but is swag.",
+        ),
         ({"min_content": 2.0}, "pretraining.min_content must be between 0 and 1, but is 2.0."),
         ({"local_scale_min": 0.5}, "pretraining.local_scale_min must be between 0.01 and 0.14, but is 0.5."),
         (

@@ -20,7 +20,7 @@ from pipelines.training import loop
 from pipelines.training.session import LocalSession
 from pipelines.training.state import Training
 from pipelines.training.tracking import TIMES
-from storage.errors import InputError, StorageError, TrainingError
+from storage.errors import ConfigError, InputError, StorageError, TrainingError
 from storage.sampler import SampleOrder
 
 ROOT = Path(__file__).parents[3]
@@ -137,6 +137,31 @@ def test_a_loss_that_is_not_finite_names_step_and_samples(small: ModuleType, tmp
     )
     with pytest.raises(TrainingError, match=sentence):
         small.small_fit(tmp_path, lr=1e30, ema=0.0)
+
+
+def test_weights_that_are_not_finite_push_no_checkpoint_out(small: ModuleType, tmp_path: Path) -> None:
+    small.small_fit(tmp_path, StopsAfter(4))
+    learner, config = small.SmallLearner(), small.config()
+    training, _ = loop.set_up(learner, config, LocalSession("cpu"), tmp_path, "000001")
+    loop.check_finite(training, config)
+    with torch.no_grad():
+        next(learner.model.parameters())[0] = torch.nan
+    with pytest.raises(
+        TrainingError, match=r"^The weights after step 4 are not finite, so they are not saved;"
+    ):
+        loop.check_finite(training, config)
+
+
+class ManyRanks(LocalSession):
+    world_size = 5
+
+
+def test_a_batch_smaller_than_the_world(small: ModuleType, tmp_path: Path) -> None:
+    sentence = (
+        r"^training\.batch_size must be at least the number of workers, 5, so that each has a sample, but is"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        small.small_fit(tmp_path, ManyRanks("cpu"), batch_size=4)
 
 
 def test_a_checkpoint_of_other_samples_or_another_model_is_refused(small: ModuleType, tmp_path: Path) -> None:

@@ -151,3 +151,18 @@ def test_stopping_early_is_a_sentence_with_its_exit_code() -> None:
 def test_float32_where_bf16_is_not_wanted() -> None:
     with autocast(torch.device("cpu"), bf16=False):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+
+
+def test_larc_excludes_nothing_where_that_is_asked() -> None:
+    model = small_model()
+    config = TrainingConfig(optimizer="larc", lr=0.5, weight_decay=0.1, larc_exclude="nothing")
+    optimizer = build_optimizer(model, config)
+    model(torch.randn(5, 3)).square().sum().backward()
+    expected = []
+    for weight in model.parameters():
+        assert weight.grad is not None
+        norm, gradient_norm = float(weight.detach().norm()), float(weight.grad.norm())
+        local = TRUST * norm / (gradient_norm + 0.1 * norm + 1e-8) if norm and gradient_norm else 1.0
+        expected.append(weight.detach() - 0.5 * local * (weight.grad + 0.1 * weight.detach()))
+    optimizer.step()
+    torch.testing.assert_close([weight.detach() for weight in model.parameters()], expected)
