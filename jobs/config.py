@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cluster.config import ClusterConfig
 from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.pretraining.config import PretrainingConfig
@@ -46,6 +47,7 @@ class Settings:
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
     classification: ClassificationConfig = field(default_factory=ClassificationConfig)
+    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     show: ShowConfig = field(default_factory=ShowConfig)
     sheet: SheetConfig = field(default_factory=SheetConfig)

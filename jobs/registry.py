@@ -39,7 +39,7 @@ class Job:
         return (*self.required, *self.optional, *COMMON)
 
 
-_LEARNING = ("splits", "segmentation", "pretraining", "classification", "reporting")
+_LEARNING = ("splits", "segmentation", "pretraining", "classification", "supervised", "reporting")
 
 _ALL = (
     Job(
@@ -132,7 +132,7 @@ _ALL = (
         page="jobs.classify",
         required=("store", "out"),
         optional=("population",),
-        sections=("classification", "splits"),
+        sections=("classification", "splits", "supervised"),
         section="classification",
         example="radmill classify store=DIR out=DIR",
     ),
