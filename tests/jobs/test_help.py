@@ -66,4 +66,4 @@ def test_help_is_fast() -> None:
 
 
 def test_choices_are_the_files_of_conf() -> None:
-    assert choices("study") == ["hand"] and choices("cluster") == ["local"]
+    assert choices("study") == ["hand", "hsg"] and choices("cluster") == ["local"]
