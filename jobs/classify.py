@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jobs import films_stage
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import (
@@ -24,6 +25,9 @@ def check(settings: Settings) -> None:
     from pipelines.segmentation.stored import open_segmentation
 
     store, out = opened_store(settings), Path(str(settings.out))
+    if settings.study.whole_films:
+        films_stage.check(store, settings)
+        return
     open_segmentation(store.root, segmentation_id(out))
     check_stage_model(out, "pretrain")
     if settings.population == "adult":
@@ -43,6 +47,8 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
+    if settings.study.whole_films:
+        return films_stage.classify_films(flow, store)
     encoder, model_id, segmenter = flow.out / "pretrain", segmentation_id(flow.out), segmented_by(flow.out)
 
     def action(folder: Path, progress: Progress) -> str:

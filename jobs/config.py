@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cluster.config import ClusterConfig
 from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.phantoms.config import PhantomsConfig
@@ -65,6 +66,7 @@ class Settings:
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
     classification: ClassificationConfig = field(default_factory=ClassificationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     show: ShowConfig = field(default_factory=ShowConfig)
     sheet: SheetConfig = field(default_factory=SheetConfig)

@@ -52,7 +52,15 @@ class Job:
         return tuple(group for group in GROUPS if group in self.common)
 
 
-_LEARNING = ("splits", "segmentation", "pretraining", "classification", "evaluation", "reporting")
+_LEARNING = (
+    "splits",
+    "segmentation",
+    "pretraining",
+    "classification",
+    "supervised",
+    "evaluation",
+    "reporting",
+)
 
 _ALL = (
     Job(
@@ -149,7 +157,7 @@ _ALL = (
         page="jobs.classify",
         required=("store", "out"),
         optional=("population",),
-        sections=("classification", "splits", "evaluation"),
+        sections=("classification", "splits", "supervised", "evaluation"),
         section="classification",
         example="radmill classify store=DIR out=DIR",
     ),

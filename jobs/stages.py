@@ -23,6 +23,8 @@ HOW_TO_GET_A_SEGMENTER = (
 
 def check_segmenter(settings: Settings) -> None:
     """Raise ConfigError or InputError where the bones could not be found, before anything is made."""
+    if settings.study.whole_films:
+        return  # the film itself is the region
     if settings.segmenter is not None:
         check_named_segmenter(settings.segmenter, "segmenter", settings)
     elif settings.annotations is None:
@@ -30,9 +32,11 @@ def check_segmenter(settings: Settings) -> None:
 
 
 def run_stages(flow: Flow, store: Path) -> Path:
-    """Run every stage in order and return the report's path."""
+    """Run every stage in order and return the report's path; of whole films, that of the stage classify."""
     settings = flow.settings
     ingest(flow, store)
+    if settings.study.whole_films:
+        return classify(flow, store).path
     segmenter = Path(settings.segmenter) if settings.segmenter else train_segmenter(flow, store).path
     segment(flow, store, segmenter)
     pretrain(flow, store)

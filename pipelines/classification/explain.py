@@ -17,12 +17,12 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from torch import nn
+from torch import Tensor, nn
 
 from pipelines.classification.film_model import FilmNet, as_films
 from pipelines.training.seeding import seed_torch
 
-RANDOM_MODELS = 3
+RANDOM_MODELS = 8  # the maps of some are empty: nothing in them speaks for the positive class
 _RANDOM = 9  # stream of randomness
 _BATCH = 32
 
@@ -32,7 +32,7 @@ Maps = NDArray[np.float32]
 def grad_cam(model: FilmNet, images_NSS: NDArray[np.uint8]) -> Maps:
     """Maps NSS for the positive class, at least 0, each summing to 1 (or to 0 where nothing speaks for it)."""
     model.eval()
-    method = LayerGradCam(model, last_convolution(model.encoder.backbone))
+    method = LayerGradCam(model, last_places(model.encoder.backbone, as_films(images_NSS[:1])))
     parts = []
     for films_N1SS in torch.split(as_films(images_NSS), _BATCH):
         low_N1HW = method.attribute(films_N1SS.requires_grad_(), relu_attributions=True)
@@ -44,10 +44,19 @@ def grad_cam(model: FilmNet, images_NSS: NDArray[np.uint8]) -> Maps:
     return scaled
 
 
-def last_convolution(backbone: nn.Module) -> nn.Module:
-    """The last layer with places in it: what Grad-CAM weighs."""
-    found = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
-    # squeeze-and-excite works on a single place; the last convolution of a backbone never belongs to it
+def last_places(backbone: nn.Module, film_11SS: Tensor) -> nn.Module:
+    """The last layer whose output still has places: what Grad-CAM weighs."""
+    found: list[nn.Module] = []
+
+    def look(module: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+            found.append(module)
+
+    hooks = [module.register_forward_hook(look) for module in backbone.modules()]
+    with torch.no_grad():
+        backbone(film_11SS)
+    for hook in hooks:
+        hook.remove()
     return found[-1]
 
 
@@ -56,7 +65,10 @@ def randomised(model: FilmNet, seed: int) -> FilmNet:
     other = copy.deepcopy(model)
     seed_torch(seed, _RANDOM)
     for module in other.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, nn.Conv2d):
+            # keeps the variance over the layers; the layer's own reset lets it vanish
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
     return other.eval()
 
@@ -86,13 +98,19 @@ def check_maps(
     found: dict[str, Any] = {
         "films": len(own_NSS),
         "empty": int((own_NSS.sum(axis=(1, 2)) == 0).sum()),
-        "similarity": float(np.nanmean([_similarity(own_NSS, other) for other in others])),
+        "similarity": _mean([_similarity(own_NSS, other) for other in others]),
     }
     if truth_NSS is not None:
-        found["energy"] = float(np.nanmean(energy(own_NSS, truth_NSS)))
-        found["energy_randomised"] = float(np.nanmean([np.nanmean(energy(o, truth_NSS)) for o in others]))
+        found["energy"] = _mean(energy(own_NSS, truth_NSS))
+        found["energy_randomised"] = _mean([_mean(energy(other, truth_NSS)) for other in others])
         found["covered"] = float(truth_NSS.mean())
     return found
+
+
+def _mean(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """Mean of what is defined; NaN where nothing is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _similarity(own_NSS: Maps, other_NSS: Maps) -> float:

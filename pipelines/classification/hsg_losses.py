@@ -12,11 +12,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -26,6 +28,8 @@ from sklearn.metrics import (
 )
 
 from pipelines.classification.exams import FilmSet, check_whole, labelled_films
+from pipelines.classification.explain import check_maps
+from pipelines.classification.film_model import FilmNet
 from pipelines.classification.supervised import probabilities, train_films
 from pipelines.classification.supervised_config import LOSSES, SupervisedConfig
 from pipelines.config import StudyConfig
@@ -63,10 +67,7 @@ def hsg_trial(
     params: store and out (folders), study (a StudyConfig), and any field of SupervisedConfig. `out` gets the
     weights, and predictions.csv: subject, exam, key, outcome, probability of every test film. Resumes there.
     """
-    known = {field.name for field in fields(SupervisedConfig)}
-    if unknown := sorted(set(params) - known - {"store", "out", "study"}):
-        raise ConfigError(f"A trial of hsg_losses has no parameter {', '.join(unknown)}.")
-    config = SupervisedConfig(**{name: params[name] for name in known & set(params)})
+    config = _config(params)
     store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
     check_whole(study)
     films = labelled_films(store, study, config.input_size, progress)
@@ -90,6 +91,40 @@ def hsg_trial(
     ]
     write_json(out / "trial.json", rows)
     return rows
+
+
+def explain_trial(params: Mapping[str, Any], most: int = 64) -> dict[str, Any]:
+    """Grad-CAM of a finished trial's test films, checked; written to out/maps.json.
+
+    params: those of the trial. The truth is the mask `truth` of phantoms, where films have one; only such films
+    are read then. See `explain.check_maps` for the figures.
+    """
+    store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
+    config = _config(params)
+    films = labelled_films(store, study, config.input_size)
+    *_, test = split_films(films, config, store.manifest)
+    model = FilmNet(config)
+    model.load_state_dict(load_file(out / "model.safetensors"))
+    masks = {key: store.read_masks(key).get("truth") for key in test.rows["key"]}
+    marked_N = np.array([masks[key] is not None for key in test.rows["key"]])
+    chosen_N = np.flatnonzero(marked_N if marked_N.any() else ~marked_N)[:most]
+    truth_NSS = None
+    if marked_N.any():
+        size = (config.input_size,) * 2
+        rows = test.rows["key"].iloc[chosen_N]
+        truth_NSS = np.stack(
+            [cv2.resize(masks[key], size, interpolation=cv2.INTER_NEAREST) > 0 for key in rows]
+        )
+    found = check_maps(model.eval(), test.images_NSS[chosen_N], truth_NSS)
+    write_json(out / "maps.json", found)
+    return found
+
+
+def _config(params: Mapping[str, Any]) -> SupervisedConfig:
+    known = {field.name for field in fields(SupervisedConfig)}
+    if unknown := sorted(set(params) - known - {"store", "out", "study"}):
+        raise ConfigError(f"A trial of hsg_losses has no parameter {', '.join(unknown)}.")
+    return SupervisedConfig(**{name: params[name] for name in known & set(params)})
 
 
 def split_films(
@@ -215,7 +250,7 @@ def hsg_losses(
 ) -> pd.DataFrame:
     """All trials in this process, then OUT/{film,exam}.csv and OUT/pr-{film,exam}.svg; the table by film.
 
-    Trials that are there already are not made again.
+    A trial that is trained already is not trained again.
     """
     rows: list[dict[str, Any]] = []
     found: dict[str, list[pd.DataFrame]] = {}

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.classification.exams import FilmSet
-from pipelines.classification.film_losses import film_loss
 from pipelines.classification.film_model import FilmEncoder, FilmHead, FilmNet, as_films, outputs, views
+from pipelines.classification.losses import build_loss
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.pretraining.supcon import sup_con
 from pipelines.progress import Progress, silent
@@ -98,6 +98,9 @@ class _Learner:
         self.num_samples = len(films.rows)
         self.validate_every = 0
         self._films, self._config = films, config
+        self._loss = build_loss(
+            config.loss, config.focal_gamma, config.asl_positive, config.asl_negative, config.asl_margin
+        )
         self._outcome_N = films.outcome_N.astype(np.float32)
 
     def batch(self, indices_N: NDArray[np.int64], weights_N: NDArray[np.float32], epoch: int) -> Batch:
@@ -112,7 +115,7 @@ class _Learner:
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The mean of the configured loss."""
-        return film_loss(self._config, model(batch["input"]).float(), batch["outcome"]).mean(), {}
+        return self._loss(model(batch["input"]).float(), batch["outcome"]), {}
 
     def validate(self, model: nn.Module, step: int) -> dict[str, float]:
         """Nothing, unless a learner has something to look at."""
@@ -142,8 +145,7 @@ class FilmLearner(_Learner):
 
     def validate(self, model: nn.Module, step: int) -> dict[str, float]:
         """The loss on held-out women."""
-        loss_N = film_loss(self._config, outputs(model, self._held_out), self._held_outcome_N)
-        return {"validation_loss": loss_N.mean().item()}
+        return {"validation_loss": self._loss(outputs(model, self._held_out), self._held_outcome_N).item()}
 
 
 class SupConLearner(_Learner):
@@ -184,5 +186,4 @@ class HeadLearner(_Learner):
 
     def validate(self, model: nn.Module, step: int) -> dict[str, float]:
         """The loss on held-out women."""
-        loss_N = film_loss(self._config, outputs(model, self._held_out), self._held_outcome_N)
-        return {"validation_loss": loss_N.mean().item()}
+        return {"validation_loss": self._loss(outputs(model, self._held_out), self._held_outcome_N).item()}

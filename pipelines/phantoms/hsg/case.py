@@ -34,9 +34,9 @@ SHARES = {
         "unseen": 0.0,
         "crossing": 0.03,
         "unilateral": 0.04,
-        "hydrosalpinx": 0.05,
+        "hydrosalpinx": 0.09,
         "loculated": 0.01,
-        "bilateral": 0.12,
+        "bilateral": 0.08,
     },
 }
 SLOW_TOO, LITTLE_TOO = 0.22, 0.16  # of exams with an occluded tube

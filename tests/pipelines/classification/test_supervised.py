@@ -1,0 +1,192 @@
+"""From objects of a fluoroscopy room to the paper's table, small: split by woman, resumed, the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipelines.classification.exams import FilmSet, exam_outcomes, labelled_films
+from pipelines.classification.film_model import FilmNet, views
+from pipelines.classification.hsg_losses import (
+    PREDICTIONS,
+    at_level,
+    hsg_params,
+    hsg_table,
+    hsg_trial,
+    measures,
+    pr_figure,
+    split_films,
+)
+from pipelines.classification.supervised_config import SupervisedConfig
+from pipelines.config import StudyConfig
+from pipelines.ingest.run import ingest
+from pipelines.phantoms.config import PhantomsConfig
+from pipelines.phantoms.hsg.cohort import exams_of, write_cohort
+from storage.config import IngestConfig
+from storage.errors import ConfigError
+from storage.manifest import Store
+
+STUDY = StudyConfig(
+    name="hsg",
+    regions=["whole"],
+    positive="occlusion",
+    outcome_column="occlusion",
+    outcome_rule="any_tube",
+    unit="exam",
+    films="mid2",
+    minimum_age_years=0,
+)
+PHANTOMS = PhantomsConfig(subjects=26, unlabelled=1, height=64 + 32, effect="demo", seed=11)
+TINY: dict[str, Any] = {
+    "backbone": "resnet10t",
+    "input_size": 32,
+    "steps": 6,
+    "head_steps": 6,
+    "batch_size": 8,
+    "warmup_steps": 1,
+    "checkpoint_every_steps": 2,
+    "loader_workers": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("hsg")
+    write_cohort(out / "raw", PHANTOMS)
+    # the two in the middle by hand: the table that the phantoms come with
+    config = IngestConfig(overrides=str(out / "raw" / "frames.csv"))
+    ingest(
+        out / "raw" / "films",
+        out / "store",
+        config,
+        STUDY,
+        outcomes=out / "raw" / "outcomes.csv",
+        annotations=out / "raw" / "annotations",
+    )
+    return out
+
+
+@pytest.fixture
+def films(cohort: Path) -> FilmSet:
+    return labelled_films(Store.open(cohort / "store"), STUDY, 32)
+
+
+def test_frames_by_table_and_outcomes_by_exam(cohort: Path, films: FilmSet) -> None:
+    store = Store.open(cohort / "store")
+    exams = [exam for number in range(27) for exam in exams_of(PHANTOMS, number)]
+    assert len(store.manifest) == 2 * len(exams)
+    assert set(store.exclusions["reason"]) <= {"excluded", "not_selected", "wrong_modality", "no_film"}
+    known = [e for n in range(26) for e in exams_of(PHANTOMS, n) if e.occluded is not None]
+    assert sorted(exam_outcomes(store, STUDY).values()) == sorted(e.occluded for e in known)
+    assert len(films.rows) == 2 * len(known)
+    assert (films.rows.groupby(["subject", "exam"])["outcome"].nunique() == 1).all()
+    assert set(store.manifest["data_kind"]) == {"phantom"} and set(store.manifest["modality"]) <= {"XA", "RF"}
+
+
+def test_women_are_split_never_films(cohort: Path, films: FilmSet) -> None:
+    manifest = Store.open(cohort / "store").manifest
+    parts = split_films(films, SupervisedConfig(seed=2024), manifest)
+    women = [set(part.rows["subject"]) for part in parts]
+    assert sum(map(len, women)) == len(set.union(*women)) == films.rows["subject"].nunique()
+    assert [set(part.outcome_N) for part in parts] == [{0, 1}] * 3
+    # by default the seed changes weights, not who is tested
+    again = split_films(films, SupervisedConfig(seed=2025), manifest)
+    assert set(again[2].rows["subject"]) == women[2]
+    other = split_films(films, SupervisedConfig(seed=2025, seed_controls="both"), manifest)
+    assert set(other[2].rows["subject"]) != women[2]
+
+
+@pytest.mark.parametrize("supcon", [False, True])
+def test_a_trial_is_a_function_of_its_parameters(cohort: Path, tmp_path: Path, supcon: bool) -> None:
+    params = {"store": cohort / "store", "study": STUDY, "supcon": supcon, "loss": "asl", **TINY}
+    rows = hsg_trial({**params, "out": tmp_path / "one"})
+    assert [row["level"] for row in rows] == ["film", "exam"]
+    assert {row["method"] for row in rows} == {"SupCon+ASL" if supcon else "ASL"}
+    assert rows[0]["n"] == 2 * rows[1]["n"] and 0 <= rows[0]["auprc"] <= 1
+    assert hsg_trial({**params, "out": tmp_path / "two"}) == rows
+    # trained already: the same result, from its checkpoints
+    before = (tmp_path / "one" / PREDICTIONS).read_bytes()
+    assert hsg_trial({**params, "out": tmp_path / "one"}) == rows
+    assert (
+        (tmp_path / "one" / PREDICTIONS).read_bytes()
+        == before
+        == (tmp_path / "two" / PREDICTIONS).read_bytes()
+    )
+
+
+def test_the_papers_protocol_says_so(cohort: Path, tmp_path: Path) -> None:
+    params = {"store": cohort / "store", "study": STUDY, "out": tmp_path, "protocol": "paper", **TINY}
+    rows = hsg_trial(params)
+    assert {row["protocol"] for row in rows} == {"paper"} and {row["threshold"] for row in rows} == {0.5}
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^A trial of hsg_losses has no parameter gamma\.$"):
+        hsg_trial({"gamma": 1})
+
+
+def test_six_methods_by_three_seeds() -> None:
+    params = hsg_params()
+    assert len(params) == 18 and {p["seed"] for p in params} == {2023, 2024, 2025}
+    names = [SupervisedConfig(**p).method for p in params][::3]
+    assert names == ["CE", "Focal", "ASL", "SupCon+CE", "SupCon+Focal", "SupCon+ASL"]
+
+
+def predictions() -> pd.DataFrame:
+    outcome = [1, 1, 0, 0, 0, 0]
+    probability = [0.9, 0.3, 0.4, 0.2, 0.1, 0.2]
+    names = {"subject": list("aabbcc"), "exam": ["e"] * 6, "key": list("uvwxyz")}
+    return pd.DataFrame({**names, "outcome": outcome, "probability": probability})
+
+
+def test_measures_at_both_levels() -> None:
+    film = measures(predictions(), 0.35)
+    assert (film["precision"], film["recall"], film["f1"]) == (0.5, 0.5, 0.5)
+    assert film["accuracy"] == pytest.approx(4 / 6) and film["majority_accuracy"] == pytest.approx(4 / 6)
+    assert film["auprc"] == pytest.approx((1 + 2 / 3) / 2)
+    exam = measures(at_level(predictions(), "exam"), 0.5)
+    assert (exam["n"], exam["positive"], exam["f1"], exam["auprc"]) == (3, 1, 1, 1)
+    nobody = measures(predictions(), 0.95)
+    assert nobody["precision"] is None and nobody["recall"] == 0
+
+
+def test_the_table_is_mean_and_sample_sd() -> None:
+    rows = [
+        {"method": method, "seed": seed, "level": "film", "n": 8, "positive": 2}
+        | dict.fromkeys(("accuracy", "precision", "recall", "f1"), 0.5)
+        | {"auprc": value}
+        for method, values in (("SupCon+CE", (0.4, 0.6, 0.5)), ("CE", (0.1, 0.2, 0.6)))
+        for seed, value in enumerate(values)
+    ]
+    table = hsg_table(rows)
+    assert table["method"].tolist() == ["CE", "SupCon+CE"]
+    assert table["auprc"].tolist() == pytest.approx([0.3, 0.5])
+    assert table["auprc_sd"].tolist() == pytest.approx([np.std([0.1, 0.2, 0.6], ddof=1), 0.1])
+
+
+def test_pr_curves_are_one_figure(tmp_path: Path) -> None:
+    curves = {method: [predictions()] * 3 for method in ("CE", "Focal", "ASL", "SupCon+ASL")}
+    first = pr_figure(tmp_path / "a.svg", curves, "PHANTOM DATA").read_text()
+    assert first == pr_figure(tmp_path / "b.svg", curves, "PHANTOM DATA").read_text()
+    assert (
+        "PHANTOM DATA" in first and all(method in first for method in curves) and "prevalence 0.33" in first
+    )
+
+
+def test_views_do_not_depend_on_the_batch() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (4, 32, 32), np.uint8)
+    together = views(images, np.arange(4), 1, 5, 2)
+    alone = views(images[2:3], np.array([2]), 1, 5, 2)
+    assert together.shape == (8, 1, 32, 32)
+    torch.testing.assert_close(together[[2, 6]], alone)
+    assert (views(images, np.arange(4), 1, 6, 2) != together).any()
+
+
+def test_embeddings_have_the_papers_sizes() -> None:
+    model = FilmNet(SupervisedConfig())
+    assert (model.encoder.reduce.in_features, model.encoder.reduce.out_features) == (1280, 128)
