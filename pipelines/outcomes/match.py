@@ -66,7 +66,7 @@ class Outcomes:
         if without <= _MANY * len(self.placed):
             return ""
         return (
-            f"{without:,} of {counted(len(self.placed), 'row')} of the table without a film: "
+            f"{without:,} of {counted(len(self.placed), 'row')} of the table have no film: "
             "radmill outcomes match shows who nearly matches"
         )
 
