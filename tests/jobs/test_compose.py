@@ -35,7 +35,7 @@ def test_demo_values_come_from_yaml_and_can_be_overridden() -> None:
         ("demo", ["segmentation.stepz=4"], "'segmentation.stepz'. Did you mean segmentation.steps?"),
         ("ingest", ["ingest.subject_form=file"], "Did you mean ingest.subject_from?"),
         ("ingest", ["subject_form=file"], "Did you mean subject_from?"),
-        ("run", ["step=4"], "Did you mean segmentation.steps or pretraining.steps?"),
+        ("run", ["step=4"], "Did you mean segmentation.steps or pretraining.steps or supervised.steps?"),
         ("run", ["segmentatoin.experts=4"], "Did you mean segmentation.experts?"),
         ("run", ["segmentation=4"], "segmentation is a section: set its keys one by one"),
         ("demo", ["segmentation.steps.x=4"], "does not know the key 'segmentation.steps.x'"),
