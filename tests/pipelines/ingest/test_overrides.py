@@ -45,7 +45,7 @@ def test_the_last_entry_that_fits_counts_column_by_column(tmp_path: Path) -> Non
     assert overrides.of({"a/1.dcm"}) == Override("invert", "R", "PA", "2-3")
     assert overrides.of({"a/2.dcm"}) == Override("invert", "L")
     assert overrides.of({"c", "b/1.dcm"}) == Override(exclude="yes")
-    assert overrides.of({"b/2.dcm"}) == Override(exclude="no")
+    assert overrides.of({"b/2.dcm"}) == Override(exclude="no")  # takes back what an earlier row excludes
 
 
 @pytest.mark.parametrize(
