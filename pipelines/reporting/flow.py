@@ -29,6 +29,7 @@ REASONS = {
     "blank": "one gray value only",
     "mask_mismatch": "a mask whose size or classes do not fit its film",
     "no_film": "a mask or an outcome without its film",
+    "undecided": "an exam whose outcome hangs on a tube that was not seen",
     "vanished": "the file went away, changed or could not be read just then",
     "outside_window": "an outcome too far in time from its film",
     "superseded": "an outcome of another day than the one nearest to the film",

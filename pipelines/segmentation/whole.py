@@ -46,7 +46,8 @@ class WholeFilms(Segmentation):
             {
                 **shared,
                 **{"scale": 1.0, "offset_y": 0.0, "offset_x": 0.0, "regions_found": 1},
-                **{"entropy": np.float32("nan"), "annotator": "", "dice": [[]] * len(films)},
+                **{"entropy": np.float32("nan"), "annotator": ""},
+                **dict.fromkeys(("dice", "disagreement"), [[]] * len(films)),
             }
         )[FILM_INDEX.names]
         self._arrays = {}

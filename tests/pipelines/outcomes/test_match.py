@@ -241,5 +241,5 @@ def test_many_rows_without_a_film_are_worth_a_word(table: Path) -> None:
     )
     assert matched(table, few).advice == ""
     assert matched(table, many).advice == (
-        "2 of 3 rows of the table without a film: radmill outcomes match shows who nearly matches"
+        "2 of 3 rows of the table have no film: radmill outcomes match shows who nearly matches"
     )

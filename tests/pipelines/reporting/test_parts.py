@@ -15,15 +15,12 @@ import pytest
 from pipelines.config import StudyConfig
 from pipelines.reporting.bones import populations
 from pipelines.reporting.collect import collect
-from pipelines.reporting.config import ReportingConfig
-from pipelines.reporting.flow import REASONS, nearest_exams
+from pipelines.reporting.flow import nearest_exams
 from pipelines.reporting.history import training_panels
 from pipelines.reporting.html import written
 from pipelines.reporting.palette import drawing, region_colours
 from pipelines.reporting.quality import worst_first
 from pipelines.reporting.spread import mean_interval, plain, spread
-from storage import schemas
-from storage.errors import ConfigError
 
 
 class TestSpread:
@@ -134,19 +131,3 @@ class TestFigures:
 
     def test_seven_bones_have_seven_colours(self) -> None:
         assert len(set(region_colours(StudyConfig().regions).values())) == 7
-
-
-def test_every_reason_of_exclusion_is_explained() -> None:
-    assert set(REASONS) == set(schemas.EXCLUSION_REASONS)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"worst": -1}, "reporting.worst must be between 0 and 200, but is -1."),
-        ({"overlay_height": 32}, "reporting.overlay_height must be between 64 and 1024, but is 32."),
-    ],
-)
-def test_wrong_settings_are_named(settings: dict[str, int], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}$"):
-        ReportingConfig(**settings)
