@@ -15,7 +15,7 @@ from storage.errors import ConfigError, RadmillError, StorageError
 
 if TYPE_CHECKING:
     from jobs.config import Settings
-    from jobs.registry import Job
+    from jobs.job import Job
 
 # Nothing that we run may look for news on the network or send any.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobs.registry import JOBS, PLAIN, Job
+from jobs.job import Job
+from jobs.registry import JOBS, PLAIN
 from jobs.rooms import keys_of
 from storage.errors import check_one_of
 

@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from jobs.choices import check_choice
 from jobs.config import Settings
-from jobs.registry import PATHS, Job
+from jobs.job import PATHS, Job
 from jobs.rooms import keys_of
 from storage.errors import ConfigError
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from jobs.choices import CONF, choices
-from jobs.registry import JOBS, PLAIN, Job
+from jobs.job import Job
+from jobs.registry import JOBS, PLAIN
 from jobs.rooms import keys_of
 
 _WIDEST = 44  # columns of a key with its default

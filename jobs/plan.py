@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from jobs.config import Settings
 from jobs.folders import existing
+from jobs.job import Job
 from jobs.listing import files_below
-from jobs.registry import JOBS, PLAIN, Job
+from jobs.registry import JOBS, PLAIN
 
 EXPECTED_AUC = 0.8
 MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing

@@ -17,8 +17,8 @@ from cluster.resumable import Resumable
 from cluster.script import check_submission, sbatch_text
 from jobs.config import Settings
 from jobs.folders import held
+from jobs.job import PATHS
 from jobs.progress import console
-from jobs.registry import PATHS
 from jobs.steps import Step, run_step, steps_of
 from jobs.submission import FOLDER, Submission
 from storage.errors import InputError
