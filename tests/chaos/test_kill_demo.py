@@ -14,7 +14,7 @@ import pytest
 
 FinishedDemo = Any  # the class lives in conftest.py, which tests don't import
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 KILLS = 3
 
