@@ -17,7 +17,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cluster.config import ClusterConfig
 from cluster.scratch import check_root
 from storage.errors import check_at_least
 
@@ -61,6 +63,24 @@ class RaySpec:
         """The largest number at the end of a name that the pattern finds; 0 before there is any."""
         numbers = [_NUMBER.findall(path.name) for path in Path(self.run_folder).glob(self.progress)]
         return max((int(found[-1]) for found in numbers if found), default=0)
+
+
+def spec_of(config: ClusterConfig, run_folder: Path, **values: Any) -> RaySpec:
+    """A run's RaySpec as the user configured the cluster; values: further ones, such as `progress`.
+
+    run_folder: for its story, logs and token, seen from every node.
+    """
+    return RaySpec(
+        run_folder=str(run_folder),
+        nodes=config.nodes or config.workers,
+        interface=config.interface or "",
+        scratch=config.scratch,
+        dashboard=config.dashboard,
+        signal_delay_s=config.signal_delay_s,
+        max_timeouts=config.max_timeouts,
+        max_attempts=config.max_attempts,
+        **values,
+    )
 
 
 @dataclass(slots=True, frozen=True)

@@ -34,8 +34,8 @@ _SLACK_S = 75
 # Before the time limit, for Slurm does not requeue a job that has reached it.
 _LAST_S = 15
 _FAREWELL_S = 5.0
-# Ray needs a moment to see that a killed driver's actors have to go.
-_PAUSE_S = 1.0
+# Until `ray start --block` has seen that a process of Ray is gone, and Ray that a driver's actors have to go.
+_SHOWS_S = 2.0
 
 
 class Supervisor:
@@ -175,12 +175,13 @@ class Supervisor:
             self._attempts.write("driver", generation=generation, pid=driver.pid)
             end = self._watch(driver, generation)
             sessions.stop(driver)  # with what it may have started
+            if end.word == "failed" and end.failure in RESTART:
+                end = self._fell_with(generation) or end
             if end.failure not in RESTART or end.word != "failed":
                 return end
             self._attempts.write("driver_failed", failure=end.failure, sentence=end.sentence)
             if not self._driver_starts.spend():
                 return end
-            time.sleep(_PAUSE_S)
 
     def _watch(self, driver: subprocess.Popen[bytes], generation: int) -> End:
         while True:
@@ -200,6 +201,19 @@ class Supervisor:
             if code == failures.STOPPED or (self._signals.warned and code < 0):
                 return self._stopped()
             return End("failed", *failures.of_driver(code, self._place.error))
+
+    def _fell_with(self, generation: int) -> End | None:
+        """What broke and took the driver along, for a driver may notice first; None once every node has shown life."""
+        shown_at = time.monotonic() + _SHOWS_S
+        while time.monotonic() < shown_at + heartbeat.FENCE_S:
+            if end := self._broken(generation):
+                return end
+            if time.monotonic() > shown_at and all(
+                heard.at > shown_at for heard in self._hearts.heard.values()
+            ):
+                break
+            time.sleep(_POLL_S)
+        return None
 
     def _broken(self, generation: int) -> End | None:
         """What makes waiting useless: the job ends, a node is lost, a node has no Ray any more."""

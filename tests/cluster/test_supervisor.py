@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cluster import attempts
+from cluster import attempts, heartbeat
 from cluster.allocation import Allocation
+from cluster.heartbeat import HeartbeatServer
+from cluster.ray_node import RayNode
 from cluster.ray_spec import Place, RaySpec
 from cluster.signals import Signals
 from cluster.supervisor import Supervisor
@@ -68,3 +71,33 @@ def test_the_nodes_hear_of_an_end_that_can_not_be_judged(
         one.run()
     assert place.done.read_text() == "failed"
     assert one._hearts.orders["leave"] == "failed"
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_driver_that_fell_with_a_node_is_told_from_one_that_fell_alone(
+    tmp_path: Path, scratch: Path, signals: Signals, monkeypatch: pytest.MonkeyPatch, lives: bool
+) -> None:
+    monkeypatch.setattr(heartbeat, "FENCE_S", 4.0)
+    one, place = supervisor(tmp_path, scratch, signals)
+    one._hearts = HeartbeatServer("127.0.0.1", "secret")
+    one._node = RayNode(
+        ALLOCATION,
+        0,
+        address="127.0.0.1",
+        interface="lo",
+        scratch=scratch,
+        logs=place.logs(0),
+        token_file=place.token,
+        head_address="127.0.0.1:1",  # it waits there for a head for longer than this test takes
+    )
+    try:
+        pulse = heartbeat.Pulse("127.0.0.1", one._hearts.port, "secret", node=1)
+        while not one._hearts.heard:
+            time.sleep(0.02)
+        if not lives:
+            pulse.goodbye()  # its last word
+        end = one._fell_with(0)
+        assert (end.failure if end else None) == (None if lives else "node_fail")
+        pulse.goodbye()
+    finally:
+        one._down("failed")
