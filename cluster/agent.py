@@ -35,6 +35,7 @@ class Agent:
         self._place = Place(Path(spec.run_folder), allocation.attempt)
         self._attempts = Attempts(self._place.attempts, allocation.job, allocation.restart)
         self._node: RayNode | None = None
+        self._starts = 0
 
     def run(self) -> str:
         """Returns how it ended: done, failed, requeue, terminated, lost."""
@@ -68,7 +69,7 @@ class Agent:
                 generation = orders["generation"]
                 self._end_ray()
                 pulse.say(heartbeat.STARTING, generation)
-                tries, was_up, failed = 0, False, self._start_ray(orders, 0)
+                tries, was_up, failed = 0, False, self._start_ray(orders)
             if failed:
                 pulse.say(heartbeat.REFUSED, generation, failed)
             elif self._node is not None and self._node.code is None:
@@ -84,23 +85,23 @@ class Agent:
                 self._attempts.write("ray_start_again", node=self._allocation.node, tries=tries)
                 self._end_ray()
                 time.sleep(_PAUSE_S)
-                failed = self._start_ray(orders, tries)
+                failed = self._start_ray(orders)
             time.sleep(_POLL_S)
 
-    def _start_ray(self, meeting: dict[str, Any], tries: int) -> str:
+    def _start_ray(self, meeting: dict[str, Any]) -> str:
         """Returns why Ray can't be started here, as a sentence; empty if it was."""
+        start, self._starts = self._starts, self._starts + 1
         try:
             address, interface = own_address(self._spec.interface)
             self._node = RayNode(
                 self._allocation,
-                meeting["generation"],
+                start,
                 address=address,
                 interface=interface,
                 scratch=Path(self._spec.scratch),
                 logs=self._place.logs(self._allocation.node),
                 token_file=self._place.token,
                 head_address=meeting["address"],
-                tries=tries,
             )
         except RadmillError as error:
             return str(error)

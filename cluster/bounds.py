@@ -27,6 +27,7 @@ class Budget:
     def spend(self) -> bool:
         """True if another try is granted."""
         if (here := self._progress()) > self._at:
-            self._at, self._used = here, 0
+            self._used = 0
+        self._at = here  # less than before where the work was set aside to begin anew
         self._used += 1
         return self._used <= self._most

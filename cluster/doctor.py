@@ -142,13 +142,19 @@ def _nodes(config: ClusterConfig, folder: Path) -> Iterator[Finding]:
 
 
 def _nodes_by_state(config: ClusterConfig) -> tuple[list[str], list[str]]:
-    """Names of the nodes that can take a small job now, and of the others; sleeping ones are not woken."""
+    """Names of the nodes that can take a small job now, and of the others; sleeping ones are not woken.
+
+    Nodes that cluster.exclude names are neither.
+    """
+    excluded = set(
+        (ask(["scontrol", "show", "hostnames", config.exclude]) or "").split() if config.exclude else ()
+    )
     chosen = ["-p", config.partition] if config.partition else []
     lines = (ask(["sinfo", "-h", "-N", "-o", "%N|%t|%P", *chosen]) or "").splitlines()
     free: dict[str, bool] = {}
     for line in lines:
         name, state, partition = line.split("|")
-        if config.partition or partition.endswith("*"):
+        if name not in excluded and (config.partition or partition.endswith("*")):
             free[name] = state in _FREE_STATES
     return [name for name in free if free[name]], [name for name in free if not free[name]]
 

@@ -12,15 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from storage.atomic import write_json
-from storage.errors import ConfigError, InputError, LockedError, RadmillError
+from storage.errors import ConfigError, InputError, RadmillError, TrainingError
 
 # Exit codes of a driver that the supervisor knows.
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 75
 ERROR_FILE = "RADMILL_ERROR_FILE"
-
-
-class ClusterError(RadmillError):
-    """A job ended, and no further attempt would mend it."""
 
 
 class Failure(StrEnum):
@@ -62,12 +58,11 @@ def failure_of(error: BaseException) -> Failure:
         if isinstance(one, MemoryError) or "OutOfMemory" in type(one).__name__:
             return Failure.OOM
     for one in _causes(error):
-        if isinstance(one, ConfigError | InputError):
-            return Failure.CONFIG if isinstance(one, ConfigError) else Failure.USER_ERROR
-        if isinstance(one, LockedError):
-            return Failure.UNKNOWN  # a holder that was just killed: another try may find it gone
-        if isinstance(one, RadmillError):
+        if isinstance(one, ConfigError):
+            return Failure.CONFIG
+        if isinstance(one, InputError | TrainingError):
             return Failure.USER_ERROR
+    # All else may be gone at the next try: a disk's hiccup, a lost worker, the lock of one that was just killed.
     return Failure.UNKNOWN
 
 

@@ -40,7 +40,9 @@ class HeartbeatServer:
 
     def __init__(self, address: str, token: str) -> None:
         self.orders: dict[str, Any] = {}
+        # Replaced, never changed: the supervisor walks through it while handlers, a thread each, hear more.
         self.heard: dict[int, Heard] = {}
+        self._hearing = threading.Lock()
         self._token = token
         server = self
 
@@ -69,9 +71,9 @@ class HeartbeatServer:
     def _answer(self, said: dict[str, Any]) -> dict[str, Any]:
         if not hmac.compare_digest(str(said["token"]), self._token):
             raise ValueError("not one of ours")
-        self.heard[int(said["node"])] = Heard(
-            str(said["state"]), int(said["generation"]), str(said["sentence"])
-        )
+        heard = Heard(str(said["state"]), int(said["generation"]), str(said["sentence"]))
+        with self._hearing:
+            self.heard = {**self.heard, int(said["node"]): heard}
         return self.orders
 
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,20 @@ def _own_folder() -> Iterator[Path]:
     for old in base.glob(f"{_PREFIX}*"):
         with suppress(OSError), _locked(old):  # somebody else's, in use, or just being removed by another
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-    with _locked(folder):
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as held:
+        yield _new_folder(base, held)
+
+
+def _new_folder(base: Path, held: ExitStack) -> Path:
+    """A new folder, locked and at last removed by `held`; before our lock is on it others may take it for left."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        with suppress(BlockingIOError, FileNotFoundError), ExitStack() as own:
+            own.enter_context(_locked(folder))
+            own.callback(shutil.rmtree, folder, ignore_errors=True)
+            if folder.is_dir():  # else removed between our opening and our lock
+                held.enter_context(own.pop_all())
+                return folder
 
 
 @contextmanager

@@ -54,12 +54,18 @@ def check_fits(config: ClusterConfig, asked: Resources) -> None:
     own = chosen(partitions(), config)
     if not own:
         return
-    if sum(one.count for one in own if one.fit(asked)) < asked.nodes:
+    # Of several partitions a job runs in one: its nodes must be there, and its time too.
+    each = [
+        [one for one in own if one.partition == name] for name in dict.fromkeys(one.partition for one in own)
+    ]
+    held = [nodes for nodes in each if sum(one.count for one in nodes if one.fit(asked)) >= asked.nodes]
+    if not held:
         raise ConfigError(too_much(config, asked, own))
-    if (least := shortest_limit(own)) is not None and asked.timeout_min > least:
+    limits = [limit for nodes in held if (limit := shortest_limit(nodes)) is not None]
+    if len(limits) == len(held) and asked.timeout_min > max(limits):
         raise ConfigError(
-            f"{_where(config)} allows {least} minutes, but the job asks for {asked.timeout_min}; "
-            f"set cluster.timeout_min={least} or less."
+            f"{_where(config)} allows {max(limits)} minutes, but the job asks for {asked.timeout_min}; "
+            f"set cluster.timeout_min={max(limits)} or less."
         )
 
 

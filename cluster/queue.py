@@ -23,6 +23,8 @@ LIVE = (
 UNKNOWN = "UNKNOWN"  # Slurm does not answer
 GONE = "GONE"  # Slurm answers and knows nothing of it: cancelled before it began, or over long ago
 _IDS_PER_CALL = 200  # a command line has a length
+# --states=all: what ended within MinJobAge (five minutes) is still told.
+_SQUEUE = ("squeue", "-h", "-r", "--states=all", "-o", "%i|%T|%r|%N|%M|%S|%D|")
 _FIELDS = "JobID,State,Reason,NodeList,ElapsedRaw,Start,NNodes,ExitCode"
 
 # Slurm's reason of waiting -> plain words; what is not here is told as Slurm has it.
@@ -83,11 +85,13 @@ def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, Jo
     known = _from_sacct(wanted)
     unsettled = [one for one in wanted if one not in known or not known[one].finished]
     known |= _from_squeue(unsettled)
-    known |= _from_files([one for one in wanted if one not in known], folders)
-    rest = UNKNOWN
-    if len(known) < len(wanted) and ask(["squeue", "-h", "--states=running", "-o", "%i"]) is not None:
-        rest = GONE
-    return {one: known.get(one, JobState(state=rest)) for one in wanted}
+    rest = [one for one in wanted if one not in known]
+    # The whole queue in one answer: a job that it does not hold is over, and only a result says how.
+    queue = ask(_SQUEUE) if rest else None
+    told = _read(queue or "")
+    known |= {one: told[one] for one in rest if one in told}
+    known |= _from_files([one for one in rest if one not in told], folders, results_alone=queue is not None)
+    return {one: known.get(one, JobState(state=UNKNOWN if queue is None else GONE)) for one in wanted}
 
 
 def node_hours(states: Mapping[str, JobState]) -> float:
@@ -110,18 +114,22 @@ def _from_sacct(ids: Sequence[str]) -> dict[str, JobState]:
 
 
 def _from_squeue(ids: Sequence[str]) -> dict[str, JobState]:
-    # --states=all: what ended within MinJobAge (five minutes) is still told.
-    return _from(["squeue", "-h", "-r", "--states=all", "-o", "%i|%T|%r|%N|%M|%S|%D|", "-j"], ids)
+    return _from([*_SQUEUE, "-j"], ids)
 
 
 def _from(command: Sequence[str], ids: Sequence[str]) -> dict[str, JobState]:
     jobs = list(dict.fromkeys(one.partition("_")[0] for one in ids if one[:1].isdigit()))
     found: dict[str, JobState] = {}
     for begin in range(0, len(jobs), _IDS_PER_CALL):
-        said = ask([*command, ",".join(jobs[begin : begin + _IDS_PER_CALL])])
-        for line in (said or "").splitlines():
-            found |= _parsed(line)
+        found |= _read(ask([*command, ",".join(jobs[begin : begin + _IDS_PER_CALL])]) or "")
     return {one: found[one] for one in ids if one in found}
+
+
+def _read(said: str) -> dict[str, JobState]:
+    found: dict[str, JobState] = {}
+    for line in said.splitlines():
+        found |= _parsed(line)
+    return found
 
 
 def _parsed(line: str) -> dict[str, JobState]:
@@ -170,18 +178,20 @@ def _seconds(elapsed: str) -> int:
     return total + (86400 * int(days) if dash and days.isdigit() else 0)
 
 
-def _from_files(ids: Sequence[str], folders: Sequence[Path]) -> dict[str, JobState]:
-    """What a result, a log or a submission file says; a job killed without a word looks as if it ran."""
+def _from_files(ids: Sequence[str], folders: Sequence[Path], results_alone: bool) -> dict[str, JobState]:
+    """What a result says; where Slurm does not answer, a log or a submission file too, as of when it last did."""
     found: dict[str, JobState] = {}
     for one in ids:
         for folder in folders:
             result = folder / f"{one}_0_result.pkl"
             if result.exists():
                 found[one] = JobState(state="COMPLETED" if outcome(result) == "success" else "FAILED")
+            elif results_alone:
+                continue
             elif (folder / f"{one}_0_log.out").exists():
-                found[one] = JobState(state="RUNNING", reason="by its log; Slurm does not know it any more")
+                found[one] = JobState(state="RUNNING", reason="by its log; Slurm does not answer")
             elif (folder / f"{one}_submitted.pkl").exists():
-                found[one] = JobState(state="PENDING", reason="by its files; Slurm does not know it")
+                found[one] = JobState(state="PENDING", reason="by its files; Slurm does not answer")
     return found
 
 

@@ -19,31 +19,15 @@ from cluster import failures
 from cluster.agent import Agent
 from cluster.allocation import granted
 from cluster.bounds import End
-from cluster.config import ClusterConfig
-from cluster.failures import ClusterError, Failure
+from cluster.failures import Failure
 from cluster.ray_spec import RaySpec
 from cluster.signals import Signals
 from cluster.supervisor import Supervisor
 from storage.atomic import write_json
-from storage.errors import ConfigError, RadmillError
+from storage.errors import ClusterError, ConfigError, RadmillError
 
 # A task that ends, of whatever, must leave the others the time to end in order.
 SRUN_ARGS = ("--cpu-bind=none", "--kill-on-bad-exit=0")
-
-
-def spec_of(config: ClusterConfig, run_folder: Path, **values: Any) -> RaySpec:
-    """A run's RaySpec as the user configured the cluster; values go before, such as `progress`."""
-    named: dict[str, Any] = {
-        "run_folder": str(run_folder),
-        "nodes": config.nodes or config.workers,
-        "interface": config.interface or "",
-        "scratch": config.scratch,
-        "dashboard": config.dashboard,
-        "signal_delay_s": config.signal_delay_s,
-        "max_timeouts": config.max_timeouts,
-        "max_attempts": config.max_attempts,
-    }
-    return RaySpec(**(named | values))
 
 
 @dataclass(slots=True)

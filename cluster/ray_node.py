@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from cluster import ray_start, sessions
@@ -20,7 +21,7 @@ class RayNode:
     def __init__(
         self,
         allocation: Allocation,
-        generation: int,
+        start: int,
         *,
         address: str,
         interface: str,
@@ -29,34 +30,39 @@ class RayNode:
         token_file: Path,
         head_address: str = "",
         dashboard: bool = False,
-        tries: int = 0,
     ) -> None:
-        """head_address: of the head to join; none makes this node the head. tries: before, each on other ports."""
+        """start: how many came before it on this node in this attempt; each has its own folder and other ports.
+
+        head_address: of the head to join; none makes this node the head. What fails here leaves nothing behind.
+        """
         scratch.mkdir(parents=True, exist_ok=True)
         self.swept = sweep(scratch)
-        self.guard = sessions.Guard()
-        self._scratch = Scratch(scratch, f"r{allocation.attempt}.{allocation.node}.{generation}")
-        folder = self._scratch.folder
-        self.guard.folder(folder)
-        # Nodes that share an address of their scratch folder, and restarts, begin at other blocks.
-        self.ports: PortBlock = take_block(
-            scratch, int(allocation.job) * 8 + allocation.node + generation + tries
-        )
-        self.address = f"{address}:{self.ports[ray_start.GCS]}"
-        self.environment: Mapping[str, str] = ray_start.environment(token_file, interface, self.ports)
-        if head_address:
-            command = ray_start.worker(head_address, address, self.ports, folder, allocation)
-        else:
-            command = ray_start.head(address, self.ports, folder, allocation, dashboard)
-        logs.mkdir(parents=True, exist_ok=True)
-        self._output = logs / "ray_start.log"
-        with self._output.open("a") as output:
-            self._before = output.tell()
-            self._process = sessions.start(command, self.environment, output)
-        self.guard.session(self._process.pid)
-        self._scratch.own([self._process.pid])
         self._vouched = False
-        self._logs = LogCopier(folder, logs)
+        with ExitStack() as undo:
+            own = Scratch(scratch, f"r{allocation.attempt}.{allocation.node}.{start}")
+            undo.callback(own.release)
+            # Nodes that share an address of their scratch folder, and restarts, begin at other blocks.
+            self.ports: PortBlock = take_block(scratch, int(allocation.job) * 8 + allocation.node + start)
+            undo.callback(self.ports.release)
+            self.guard = sessions.Guard()
+            undo.callback(self.guard.close)
+            self.guard.folder(own.folder)
+            self.address = f"{address}:{self.ports[ray_start.GCS]}"
+            self.environment: Mapping[str, str] = ray_start.environment(token_file, interface, self.ports)
+            if head_address:
+                command = ray_start.worker(head_address, address, self.ports, own.folder, allocation)
+            else:
+                command = ray_start.head(address, self.ports, own.folder, allocation, dashboard)
+            logs.mkdir(parents=True, exist_ok=True)
+            undo.callback(LogCopier(own.folder, logs).finish)
+            self._output = logs / "ray_start.log"
+            with self._output.open("a") as output:
+                self._before = output.tell()
+                self._process = sessions.start(command, self.environment, output)
+            undo.callback(sessions.stop, self._process)
+            self.guard.session(self._process.pid)
+            own.own([self._process.pid])
+            self._undo = undo.pop_all()
 
     @property
     def code(self) -> int | None:
@@ -98,12 +104,7 @@ class RayNode:
 
     def end(self) -> None:
         """SIGKILL all of it, keep the logs, leave neither folder nor lock."""
-        sessions.end(self._process.pid)
-        self._process.wait()
-        self._logs.finish()
-        self.guard.close()
-        self._scratch.release()
-        self.ports.release()
+        self._undo.close()
 
     def run(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a driver in a session of its own, which ends with this node at the latest."""

@@ -17,7 +17,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cluster.config import ClusterConfig
 from cluster.scratch import check_root
 from storage.errors import check_at_least
 
@@ -39,7 +41,7 @@ class RaySpec:
     dashboard: bool = True
     """Ray's dashboard, on the first node's loopback, behind the token."""
     progress: str = "checkpoints/step-*"
-    """Pattern below run_folder whose names' last number grows as the work does; bounds are eased only by it."""
+    """Pattern below run_folder whose names' last number grows as a stage does; bounds are eased only by it."""
     signal_delay_s: int = 120
     """Seconds between the warning and the time limit, as the job was submitted with."""
     ready_timeout_s: int = 300
@@ -58,9 +60,33 @@ class RaySpec:
         check_at_least("cluster.max_timeouts", self.max_timeouts, 0)
 
     def progress_now(self) -> int:
-        """The largest number at the end of a name that the pattern finds; 0 before there is any."""
-        numbers = [_NUMBER.findall(path.name) for path in Path(self.run_folder).glob(self.progress)]
-        return max((int(found[-1]) for found in numbers if found), default=0)
+        """The largest number that ends a name in each folder that the pattern finds, summed over folders.
+
+        So a later stage's progress shows beside an earlier one's; 0 before there is any.
+        """
+        newest: dict[Path, int] = {}
+        for path in Path(self.run_folder).glob(self.progress):
+            if found := _NUMBER.findall(path.name):
+                newest[path.parent] = max(newest.get(path.parent, 0), int(found[-1]))
+        return sum(newest.values())
+
+
+def spec_of(config: ClusterConfig, run_folder: Path, **values: Any) -> RaySpec:
+    """A run's RaySpec as the user configured the cluster; values: further ones, such as `progress`.
+
+    run_folder: for its story, logs and token, seen from every node.
+    """
+    return RaySpec(
+        run_folder=str(run_folder),
+        nodes=config.nodes or config.workers,
+        interface=config.interface or "",
+        scratch=config.scratch,
+        dashboard=config.dashboard,
+        signal_delay_s=config.signal_delay_s,
+        max_timeouts=config.max_timeouts,
+        max_attempts=config.max_attempts,
+        **values,
+    )
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,6 +1,6 @@
 """A node-local folder for one Ray node, short enough for its sockets, and the sweep of those that nobody owns.
 
-    <scratch>/r<job>.<step>.<restart>.<node>.<generation>/
+    <scratch>/r<job>.<step>.<restart>.<node>.<start>/
       owner.json     host, boot and the sessions that run in here; its owner holds the kernel's lock on it
 
 A kernel lock dies with its holder, so a folder whose lock is free is left over: by a node that died, or by an

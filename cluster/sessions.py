@@ -64,6 +64,13 @@ def end(session: int, patience_s: float = 5.0) -> bool:
     return True
 
 
+def stop(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
+    """End the session that a process leads, and reap it; one that the kernel holds (a hung disk) is left to it."""
+    end(process.pid, patience_s)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience_s)
+
+
 def started(pid: int) -> int | None:
     """When a process began, in the kernel's ticks: with the pid it names a process for ever; None if it is gone."""
     fields = _stat(str(pid))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+import traceback
 from pathlib import Path
 
 from cluster import announce, failures, heartbeat, requeue, sessions
@@ -33,8 +34,8 @@ _SLACK_S = 75
 # Before the time limit, for Slurm does not requeue a job that has reached it.
 _LAST_S = 15
 _FAREWELL_S = 5.0
-# Ray needs a moment to see that a killed driver's actors have to go.
-_PAUSE_S = 1.0
+# Until `ray start --block` has seen that a process of Ray is gone, and Ray that a driver's actors have to go.
+_SHOWS_S = 2.0
 
 
 class Supervisor:
@@ -61,9 +62,12 @@ class Supervisor:
             self._attempts.write("end", word=end.word, failure=end.failure, sentence=end.sentence)
             self._say_done("failed")
             return end
-        end = self._attempt()
-        again, end = self._again(end)
-        self._down("requeue" if again else end.word)
+        word = "failed"
+        try:
+            again, end = self._again(self._attempt())
+            word = "requeue" if again else end.word
+        finally:
+            self._down(word)
         self._attempts.write(
             "end",
             word=end.word,
@@ -98,6 +102,9 @@ class Supervisor:
                 generation += 1
         except RadmillError as error:
             return End("failed", failures.failure_of(error), str(error))
+        except Exception as error:  # a bug, or a file that can't be written: the nodes have to hear of it
+            traceback.print_exc()
+            return End("failed", failures.failure_of(error), f"{type(error).__name__}: {error}")
 
     def _generation(self, generation: int, address: str, interface: str) -> End:
         """Bring Ray up and run the driver on it."""
@@ -167,14 +174,14 @@ class Supervisor:
             driver = self._node.run(self._command, self._driver_environment())
             self._attempts.write("driver", generation=generation, pid=driver.pid)
             end = self._watch(driver, generation)
-            sessions.end(driver.pid)  # with what it may have started
-            driver.wait()
+            sessions.stop(driver)  # with what it may have started
+            if end.word == "failed" and end.failure in RESTART:
+                end = self._fell_with(generation) or end
             if end.failure not in RESTART or end.word != "failed":
                 return end
             self._attempts.write("driver_failed", failure=end.failure, sentence=end.sentence)
             if not self._driver_starts.spend():
                 return end
-            time.sleep(_PAUSE_S)
 
     def _watch(self, driver: subprocess.Popen[bytes], generation: int) -> End:
         while True:
@@ -194,6 +201,19 @@ class Supervisor:
             if code == failures.STOPPED or (self._signals.warned and code < 0):
                 return self._stopped()
             return End("failed", *failures.of_driver(code, self._place.error))
+
+    def _fell_with(self, generation: int) -> End | None:
+        """What broke and took the driver along, for a driver may notice first; None once every node has shown life."""
+        shown_at = time.monotonic() + _SHOWS_S
+        while time.monotonic() < shown_at + heartbeat.FENCE_S:
+            if end := self._broken(generation):
+                return end
+            if time.monotonic() > shown_at and all(
+                heard.at > shown_at for heard in self._hearts.heard.values()
+            ):
+                break
+            time.sleep(_POLL_S)
+        return None
 
     def _broken(self, generation: int) -> End | None:
         """What makes waiting useless: the job ends, a node is lost, a node has no Ray any more."""
@@ -243,9 +263,13 @@ class Supervisor:
 
     def _down(self, word: str) -> None:
         """Everybody leaves; returns when all is down here and every agent has said so, or time is up."""
-        self._say_done(word)
-        if not hasattr(self, "_hearts"):
-            return  # refused before anything ran
+        try:
+            self._say_done(word)
+        finally:
+            if hasattr(self, "_hearts"):  # else it was refused before anything ran
+                self._leave(word)
+
+    def _leave(self, word: str) -> None:
         self._hearts.orders = {**self._hearts.orders, "leave": word}
         self._end_ray()
         deadline = time.monotonic() + _FAREWELL_S

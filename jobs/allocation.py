@@ -12,7 +12,6 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from cluster.resources import worker_resources
 from jobs.compose import settings_from, whole_yaml
 from jobs.config import Settings
 from jobs.ingest import QUARANTINED, left_out_code
@@ -27,12 +26,12 @@ def run_allocated(name: str, settings: Settings) -> int:
     Raises ConfigError outside of an allocation, or where it is too small.
     """
     from cluster.ray_cluster import run_in_allocation
-    from jobs.submit import ray_spec
+    from cluster.ray_spec import spec_of
 
     folder = Path(str(settings.out)).absolute() / FOLDER
     # by the job, for a second run in this `out`, which its lock refuses, must not change what the first one reads
     written = folder / f"settings-{os.environ.get('SLURM_JOB_ID', 'none')}.yaml"
-    spec = ray_spec(settings, folder, worker_resources(settings.cluster).nodes, "../*/checkpoints/step-*")
+    spec = spec_of(settings.cluster, folder, progress="../*/checkpoints/step-*")
     if "SLURM_JOB_ID" in os.environ:  # else the next line refuses, and leaves nothing behind
         write_text(written, whole_yaml(settings))
     code = run_in_allocation(spec, [sys.executable, "-m", "jobs.allocation", name, str(written)])

@@ -11,7 +11,7 @@ from cluster.executor import whole_jobs
 from cluster.graph import Node, submit_graph
 from cluster.graph_file import read_graph
 from cluster.ray_cluster import RayJob
-from cluster.ray_spec import RaySpec
+from cluster.ray_spec import spec_of
 from cluster.resources import Resources, task_resources, worker_resources
 from cluster.resumable import Resumable
 from cluster.script import check_submission, sbatch_text
@@ -57,7 +57,7 @@ def run_nodes(submission: Submission, settings: Settings) -> list[Node]:
     for step in steps_of(settings):
         resources = _resources(step, settings)
         task = (submission.out, submission.id, step.name)
-        job = _ray_job(submission, step, settings, resources.nodes) if step.learns else Resumable(run_step)
+        job = _ray_job(submission, step, settings) if step.learns else Resumable(run_step)
         nodes.append(
             Node(
                 name=step.name,
@@ -91,27 +91,11 @@ def check_accepted(settings: Settings) -> None:
         asked.add((node.resources, node.ray))
 
 
-def _ray_job(submission: Submission, step: Step, settings: Settings, nodes: int) -> RayJob:
+def _ray_job(submission: Submission, step: Step, settings: Settings) -> RayJob:
     """A training on a Ray cluster of its own; that it goes on shows in its checkpoints."""
     checkpoints = f"../../{step.stage}/checkpoints/step-*"
-    spec = ray_spec(settings, submission.folder / step.name, nodes, checkpoints)
+    spec = spec_of(settings.cluster, submission.folder / step.name, progress=checkpoints)
     return RayJob(spec, [sys.executable, "-m", "jobs.step", submission.out, submission.id, step.name])
-
-
-def ray_spec(settings: Settings, folder: Path, nodes: int, progress: str) -> RaySpec:
-    """A Ray cluster as configured; folder: for its story, logs and token, seen from every node."""
-    cluster = settings.cluster
-    return RaySpec(
-        run_folder=str(folder),
-        nodes=nodes,
-        interface=cluster.interface or "",
-        scratch=cluster.scratch,
-        dashboard=cluster.dashboard,
-        progress=progress,
-        signal_delay_s=cluster.signal_delay_s,
-        max_timeouts=cluster.max_timeouts,
-        max_attempts=cluster.max_attempts,
-    )
 
 
 def _resources(step: Step, settings: Settings) -> Resources:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.failures import ERROR_FILE, Failure, failure_of, of_driver, record
-from storage.errors import ConfigError, InputError, LockedError, StorageError, TrainingError
+from storage.errors import ConfigError, InputError, LockedError, RadmillError, StorageError, TrainingError
 
 
 class OutOfMemoryError(RuntimeError):
@@ -36,6 +36,8 @@ def full() -> StorageError:
         (InputError("no such folder."), Failure.USER_ERROR),
         (TrainingError("The loss is not finite."), Failure.USER_ERROR),
         (LockedError("Another run writes here."), Failure.UNKNOWN),
+        (StorageError("A film can't be read."), Failure.UNKNOWN),
+        (RadmillError("No Ray answers."), Failure.UNKNOWN),
         (full(), Failure.STORAGE_FULL),
         (OSError(errno.EADDRINUSE, "in use"), Failure.PORT),
         (MemoryError(), Failure.OOM),

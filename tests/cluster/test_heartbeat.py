@@ -54,3 +54,11 @@ def test_both_sides_notice_silence(server: HeartbeatServer, monkeypatch: pytest.
     wait(lambda: pulse.lost)
     wait(lambda: server.silent() == [1])
     pulse.goodbye()
+
+
+def test_what_was_heard_does_not_change_while_it_is_walked_through(server: HeartbeatServer) -> None:
+    said = {"token": "secret", "state": heartbeat.UP, "generation": 0, "sentence": ""}
+    server._answer(said | {"node": 1})
+    for node in server.heard:
+        server._answer(said | {"node": node + 1})
+    assert sorted(server.heard) == [1, 2]

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -89,3 +91,24 @@ def test_folders_of_dead_processes_go_and_those_of_living_ones_stay(
         assert made.is_dir() and made.stat().st_mode & 0o077 == 0
         assert set(tmp_path.iterdir()) == {living, made, others}
     assert set(tmp_path.iterdir()) == {others}
+
+
+def test_a_folder_that_another_sweeps_before_our_lock_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_ray.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(local_ray, "_LONGEST", 1000)
+    make, made = local_ray.tempfile.mkdtemp, []
+
+    def swept(**options: Any) -> str:
+        made.append(folder := make(**options))
+        if len(made) == 1:
+            other.enter_context(local_ray._locked(Path(folder)))  # as another process, which removes it next
+        elif len(made) == 2:
+            Path(folder).rmdir()
+        return folder
+
+    monkeypatch.setattr(local_ray.tempfile, "mkdtemp", swept)
+    with ExitStack() as other, local_ray._own_folder() as ours:
+        assert str(ours) == made[2] and ours.is_dir()
+    assert [str(path) for path in tmp_path.iterdir()] == made[:1]

@@ -1,5 +1,8 @@
 """What Slurm's programs write, read."""
 
+import pickle
+from pathlib import Path
+
 import pytest
 
 from cluster.partitions import limit_min
@@ -59,3 +62,33 @@ def test_node_hours_count_every_node() -> None:
 def test_without_slurm_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert job_states(["7", "7"]) == {"7": JobState(state="UNKNOWN")}
+
+
+def squeue(folder: Path, script: str) -> str:
+    """A folder for PATH in which squeue is this script."""
+    folder.mkdir()
+    (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "squeue").chmod(0o755)
+    return str(folder)
+
+
+def test_without_accounting_what_the_queue_does_not_hold_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for ids that it has forgotten, squeue only complains."""
+    forgets = 'case "$*" in *-j*) echo "Invalid job id specified" >&2; exit 1;; esac'
+    line = "9|RUNNING|None|n1|0:10|2026-01-01T00:00:00|1|"
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", f"{forgets}; echo '{line}'"))
+    for one in ("7", "8", "9"):
+        (tmp_path / f"{one}_0_log.out").write_text("begun")
+    (tmp_path / "8_0_result.pkl").write_bytes(pickle.dumps(("success", 1)))
+    states = job_states(["7", "8", "9"], [tmp_path])
+    assert [state.state for state in states.values()] == ["GONE", "COMPLETED", "RUNNING"]
+
+
+def test_while_slurm_does_not_answer_a_log_means_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", "exit 1"))
+    (tmp_path / "7_0_log.out").write_text("begun")
+    assert job_states(["7"], [tmp_path])["7"].state == "RUNNING"

@@ -14,7 +14,8 @@ from typing import Any
 from cluster import attempts
 from cluster.config import ClusterConfig
 from cluster.executor import make_executor
-from cluster.ray_cluster import RayJob, spec_of
+from cluster.ray_cluster import RayJob
+from cluster.ray_spec import spec_of
 from cluster.resources import Resources
 from tests.slurm.conftest import Lab
 

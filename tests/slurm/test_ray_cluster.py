@@ -91,7 +91,7 @@ def test_a_users_error_is_said_once(lab: Lab, tmp_path: Path) -> None:
     end = job.events("end")[-1]
     assert (end["failure"], end["sentence"]) == ("user_error", "No films in store.")
     assert (
-        "cluster.failures.ClusterError: No films in store."
+        "storage.errors.ClusterError: No films in store."
         in (job.run / "submitit" / f"{job.job}_0_log.err").read_text()
     )
 
