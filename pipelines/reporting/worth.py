@@ -19,7 +19,8 @@ def decision(metrics: dict[str, Any], stamp: str) -> str:
         axes.axhline(0, **dashed())
         axes.plot(thresholds, utility["all"], color=MUTED, linewidth=1)
         axes.text(thresholds[0], prevalence, " everyone sent on", va="bottom", color=MUTED, fontsize=7.5)
-        axes.text(thresholds[-1], 0, "nobody ", ha="right", va="bottom", color=MUTED, fontsize=7.5)
+        most = min(thresholds[-1], max(0.2, 2.5 * prevalence))
+        axes.text(most, 0, "nobody ", ha="right", va="bottom", color=MUTED, fontsize=7.5)
         for curve in utility["models"]:
             colour = _LINES[curve["name"]]
             if curve["name"] == "network":
@@ -27,7 +28,7 @@ def decision(metrics: dict[str, Any], stamp: str) -> str:
                 axes.fill_between(thresholds, low, high, color=colour, alpha=0.13, linewidth=0)
             values = [v if v is not None else float("nan") for v in curve["net_benefit"]]
             axes.plot(thresholds, values, color=colour, label=_NAMES[curve["name"]], linewidth=1.6)
-        axes.set(xlim=(0, min(0.6, max(0.2, 2.5 * prevalence))), ylim=(-0.25 * prevalence, 1.15 * prevalence))
+        axes.set(xlim=(0, most), ylim=(-0.25 * prevalence, 1.15 * prevalence))
         axes.set(title="Net benefit", xlabel="probability from which one would act")
         axes.legend(loc="upper right")
         axes.grid(axis="y")

@@ -21,6 +21,7 @@ from pipelines.reporting.html import written
 from pipelines.reporting.palette import drawing, region_colours
 from pipelines.reporting.quality import worst_first
 from pipelines.reporting.spread import mean_interval, plain, spread
+from pipelines.reporting.worth import decision
 
 
 class TestSpread:
@@ -111,6 +112,14 @@ def test_training_curves_are_thinned_and_keep_their_last_step() -> None:
     loss, dice = training_panels({"train-segmenter": rows, "pretrain": []})
     assert (loss["name"], len(loss["step"]), loss["step"][-1]) == ("segmenter: loss", 120, 1000)
     assert (dice["name"], dice["step"]) == ("segmenter: dice", list(range(100, 1001, 100)))
+
+
+def test_a_rare_outcome_has_room_in_its_decision_curve() -> None:
+    """Text outside the axes would leave the layout no room, with a warning: an error here."""
+    thresholds = [index / 100 for index in range(1, 61)]
+    line = {"name": "network", "net_benefit": [0.01] * 60, "low": [0.0] * 60, "high": [0.02] * 60}
+    utility = {"thresholds": thresholds, "prevalence": 0.02, "all": [0.0] * 60, "models": [line]}
+    assert "Net benefit" in decision({"evaluation": {"utility": utility}}, "")
 
 
 class TestFigures:
