@@ -39,7 +39,7 @@ def ask(lab: Lab, about: dict[str, object], path: str, token_file: str = "") -> 
 
 
 def test_three_nodes_from_ready_to_nothing(lab: Lab, tmp_path: Path) -> None:
-    job = Loop(lab, tmp_path / "run", nodes=3, steps=40).submit(step_s=0.5)
+    job = Loop(lab, tmp_path / "run", nodes=3, steps=60).submit(step_s=0.5)
     wait(lambda: job.step() > 1, 450, "the first steps")
     about = json.loads((job.run / "cluster.json").read_text())
     assert about["ssh"] == f"ssh -N -L 8265:127.0.0.1:{about['dashboard_port']} -J {_here()} {about['node']}"
@@ -47,11 +47,11 @@ def test_three_nodes_from_ready_to_nothing(lab: Lab, tmp_path: Path) -> None:
     token = Path(about["token_file"])
     assert token.stat().st_mode & 0o777 == 0o600
     assert ask(lab, about, "/nodes?view=summary")[0] == 401
-    status, body = ask(lab, about, "/nodes?view=summary", str(token))
-    assert status == 200
-    assert {node["hostname"] for node in json.loads(body)["data"]["summary"]} == set(lab.nodes)
+    assert ask(lab, about, "/nodes?view=summary", str(token))[0] == 200
+    # Each node's agent tells its name a moment after the node is ready.
+    wait(lambda: _listed(lab, about, str(token)) == set(lab.nodes), 120, "all nodes on the dashboard")
 
-    assert job.finish() == expected(3, 40)
+    assert job.finish() == expected(3, 60)
     assert set(json.loads((job.run / "hosts.json").read_text())) == set(lab.nodes)
     clean(lab, *lab.nodes)
     assert not token.exists()
@@ -122,6 +122,12 @@ def test_inside_the_users_own_allocation(lab: Lab, tmp_path: Path) -> None:
     # The second call finds all steps done: two steps of one job do not mistake each other's files.
     assert [event["word"] for event in job.events("end")] == ["done", "done"]
     clean(lab, *lab.nodes)
+
+
+def _listed(lab: Lab, about: dict[str, object], token_file: str) -> set[str]:
+    """Names on the dashboard's list of nodes."""
+    _, body = ask(lab, about, "/nodes?view=summary", token_file)
+    return {str(node.get("hostname")) for node in json.loads(body)["data"]["summary"]}
 
 
 def _here() -> str:
