@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import FinishedDemo
 
 from storage.schemas import SWEEP
 from storage.tables import read_table
@@ -29,11 +30,11 @@ def radmill(*words: str) -> str:
     command = [sys.executable, "-m", "jobs", *words]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=580)
     assert run.returncode == 0, run.stderr
-    assert "ray" not in run.stderr.lower() and run.stdout == ""  # the user asked for a training, not for Ray
+    assert not run.stdout and not re.search("raylet|Traceback|Warning", run.stderr)  # nobody asked for Ray
     return run.stderr
 
 
-def words_of(demo: FinishedDemo, *sections: str) -> list[str]:
+def words_of(demo: Any, *sections: str) -> list[str]:
     return [word for word in demo.words if word.partition(".")[0] in sections]
 
 
@@ -42,18 +43,14 @@ def bare(words: list[str]) -> list[str]:
     return [word.partition(".")[2] for word in words]
 
 
-def segmented(demo: FinishedDemo, folder: Path) -> Path:
+def segmented(demo: Any, folder: Path) -> Path:
     shutil.copytree(demo.out / "segment", folder / "segment")
     return folder
 
 
-def test_the_segmenter_trains_on_two_workers(small_demo: FinishedDemo, tmp_path: Path) -> None:
+def test_the_segmenter_trains_on_two_workers(small_demo: Any, tmp_path: Path) -> None:
     steps = ["steps=12", "validate_every=6", "checkpoint_every_steps=5"]
-    words = [
-        word
-        for word in bare(words_of(small_demo, "segmentation"))
-        if word.split("=")[0] + "=" not in str(steps)
-    ]
+    words = bare(words_of(small_demo, "segmentation"))
     for out in ("first", "second"):
         radmill(
             "train-segmenter", f"store={small_demo.out}/store", f"out={tmp_path}/{out}", *words, *steps, *TWO
@@ -63,7 +60,7 @@ def test_the_segmenter_trains_on_two_workers(small_demo: FinishedDemo, tmp_path:
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_pretraining_trains_on_two_workers(small_demo: FinishedDemo, tmp_path: Path) -> None:
+def test_pretraining_trains_on_two_workers(small_demo: Any, tmp_path: Path) -> None:
     words = bare(words_of(small_demo, "pretraining"))
     for name in ("first", "second"):
         out = segmented(small_demo, tmp_path / name)
@@ -73,7 +70,7 @@ def test_pretraining_trains_on_two_workers(small_demo: FinishedDemo, tmp_path: P
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_sweep_keeps_what_is_done(small_demo: FinishedDemo, tmp_path: Path) -> None:
+def test_a_sweep_keeps_what_is_done(small_demo: Any, tmp_path: Path) -> None:
     out = segmented(small_demo, tmp_path / "out")
     (tmp_path / "few.yaml").write_text(FEW)
     words = [f"sweep={tmp_path}/few.yaml", f"store={small_demo.out}/store", f"out={out}"]
