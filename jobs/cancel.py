@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cluster.commands import ask
 from cluster.executor import no_slurm, whole_jobs
+from cluster.graph_file import close_graph
 from jobs.config import Settings
 from jobs.submission import Submission, live_jobs
 from storage.errors import ClusterError
@@ -16,15 +17,23 @@ def main(settings: Settings) -> int:
     """`radmill cancel out=DIR`: what is finished stays, and the same `radmill run` goes on from there."""
     out = Path(str(settings.out))
     submission = Submission.of(out)
-    live = live_jobs(out)
-    if live and shutil.which("scancel") is None:
-        raise no_slurm()
-    if live and ask(["scancel", *whole_jobs(live)]) is None and ask(["squeue", "-h"]) is None:
-        raise ClusterError("Slurm does not answer; try again later, or ask who runs the cluster.")
-    submission.release()
+    with submission.submitting("cancel"):
+        live = _ended(submission)
     print(
         f"Ended {len(live)} jobs; what is finished stays, and the same radmill run goes on from there."
         if live
         else f"No job of out={out} waits or runs; there was nothing to end."
     )
     return 0
+
+
+def _ended(submission: Submission) -> list[str]:
+    """End the jobs, and let nothing be submitted behind them; their ids."""
+    live = live_jobs(Path(submission.out))
+    if live and shutil.which("scancel") is None:
+        raise no_slurm()
+    if live and ask(["scancel", *whole_jobs(live)]) is None and ask(["squeue", "-h"]) is None:
+        raise ClusterError("Slurm does not answer; try again later, or ask who runs the cluster.")
+    close_graph(submission.folder)
+    submission.release()
+    return live

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from cluster.config import ClusterConfig
-from cluster.graph_file import Graph, Submitted, write_graph
+from cluster.graph_file import Graph, Submitted, read_graph, write_graph
 from cluster.resources import Resources
 from jobs.__main__ import main
 from jobs.submission import Submission
@@ -211,6 +211,13 @@ def test_cancel_ends_what_lives_and_gives_the_folders_back(
     assert told == "Ended 4 jobs; what is finished stays, and the same radmill run goes on from there.\n"
     assert (tmp_path / "slurm" / "cancelled").read_text() == "2 3 4\n"
     assert not (tmp_path / "store" / ".run.json").exists()
+
+
+def test_what_was_cancelled_is_not_gone_on_with(run: Submission, slurm_says: Say) -> None:
+    half_way(run, slurm_says)
+    write_graph(run.folder, replace(read_graph(run.folder), whole=False, owner=run.id))
+    assert main(["cancel", f"out={run.out}"]) == 0
+    assert read_graph(run.folder).whole
 
 
 def test_retry_waits_until_the_run_has_ended(
