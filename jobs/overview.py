@@ -118,9 +118,8 @@ def _task(job: str, slurm: JobState, record: TaskRecord | None) -> TaskStatus:
     if not slurm.finished:
         words = f"on {slurm.node}" if slurm.node else slurm.reason
         return TaskStatus(state=RUNNING, words=words, since=_seconds(slurm.start), record=record, job=job)
-    if record is not None and record.state == ASKS:
-        return TaskStatus(state=WAITING, words=record.said, since=record.updated, record=record, job=job)
-    said = record.said if record is not None and record.state in (FAILED, STOPPED) else ""
+    # Who asks is submitted again before it ends: where the latest try has ended asking, nobody follows.
+    said = record.said if record is not None and record.state in (FAILED, STOPPED, ASKS) else ""
     how = _ENDS.get(slurm.state, "ended without its work" if slurm.state == "COMPLETED" else "failed")
     where = f" on {slurm.node}" if slurm.node else ""
     since = record.updated if record is not None else None

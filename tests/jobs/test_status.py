@@ -147,6 +147,17 @@ def test_what_failed_is_told_first(
     )
 
 
+def test_a_step_whose_second_try_was_cancelled_has_failed(
+    run: Submission, slurm_says: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(run, slurm_says)
+    tell(run, "segment-assemble", 0, "asks again", said="1 of 3 tasks of segment left nothing: 1")
+    told = said(capsys, f"status out={run.out}").splitlines()
+    assert told[4].split()[:2] == ["segment-assemble", "failed"]
+    assert told[4].endswith("1 of 3 tasks of segment left nothing: 1")
+    assert "radmill retry" in told[-1]
+
+
 def test_files_alone_tell_where_there_is_no_slurm(
     run: Submission, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

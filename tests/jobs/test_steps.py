@@ -26,7 +26,7 @@ from jobs.folders import held
 from jobs.ingest import ingest
 from jobs.registry import JOBS
 from jobs.segment import segment
-from jobs.steps import run_step
+from jobs.steps import run_step, steps_of
 from jobs.submission import Submission
 from jobs.submit import run_nodes
 from jobs.tasks import read_task, read_tasks
@@ -306,6 +306,15 @@ def test_a_job_waits_for_who_claims_the_folders(place: Path, tmp_path: Path) -> 
             order.append("claimed")
         begun.result()
     assert order == ["claimed", "job"]
+
+
+def test_a_submitted_run_has_the_stages_of_one_in_a_shell(place: Path, tmp_path: Path) -> None:
+    settings = settings_of(place, tmp_path, "study=hsg")
+    assert [step.name for step in steps_of(settings)] == [*INGEST, "classify"]
+    named = [step.stage for step in steps_of(settings_of(place, tmp_path))]
+    assert tuple(dict.fromkeys(named)) == ("ingest", "segment", "pretrain", "classify", "report")
+    settings = replace(settings_of(place, tmp_path), segmenter=None)
+    assert "train-segmenter" in [step.stage for step in steps_of(settings)]
 
 
 def test_who_was_followed_submits_nothing(place: Path, tmp_path: Path) -> None:
