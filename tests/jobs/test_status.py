@@ -224,6 +224,20 @@ def test_cancel_ends_what_lives_and_gives_the_folders_back(
     assert not (tmp_path / "store" / ".run.json").exists()
 
 
+def test_cancel_keeps_the_folders_while_jobs_remain(
+    run: Submission,
+    slurm_says: Say,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half_way(run, slurm_says)
+    (tmp_path / "slurm" / "deaf").touch()
+    monkeypatch.setattr("jobs.cancel._PATIENCE_S", 0.0)
+    assert "Slurm jobs 2, 3, 4 have not ended" in said(capsys, f"cancel out={run.out}", 1)
+    assert (tmp_path / "store" / ".run.json").exists()
+
+
 def test_what_was_cancelled_is_not_gone_on_with(run: Submission, slurm_says: Say) -> None:
     half_way(run, slurm_says)
     write_graph(run.folder, replace(read_graph(run.folder), whole=False, owner=run.id))
