@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.attempts import Attempts
 from cluster.config import ClusterConfig
 from cluster.graph_file import Graph, Submitted, read_graph, write_graph
 from cluster.resources import Resources
@@ -156,6 +157,18 @@ def test_a_step_whose_second_try_was_cancelled_has_failed(
     assert told[4].split()[:2] == ["segment-assemble", "failed"]
     assert told[4].endswith("1 of 3 tasks of segment left nothing: 1")
     assert "radmill retry" in told[-1]
+
+
+def test_what_ended_a_ray_cluster_is_told(
+    run: Submission, slurm_says: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(run, slurm_says)
+    attempts = Attempts(run.folder / "pretrain" / "attempts.jsonl", "4", 0)
+    attempts.write("begin")
+    attempts.write("end", word="failed", sentence="Ray was not ready on 2 nodes within 300 s.")
+    capsys.readouterr()
+    told = said(capsys, f"status out={run.out}").splitlines()
+    assert told[5].endswith("Ray was not ready on 2 nodes within 300 s.")
 
 
 def test_files_alone_tell_where_there_is_no_slurm(
