@@ -52,12 +52,17 @@ def job_name(node: str) -> str:
     return f"radmill-{node}"
 
 
-def submit_graph(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> dict[str, list[str]]:
+def submit_graph(
+    nodes: Sequence[Node], config: ClusterConfig, folder: Path, owner: str = ""
+) -> dict[str, list[str]]:
     """Submit all nodes, each after those that it names, and return their Slurm ids by name, one per array task.
 
     `folder/graph.json` is replaced after every submission, so that no job is unknown; where the submitter was
-    killed in between, the same call goes on behind what it had submitted. Slurm starts a node once those before it
+    killed in between, the same call goes on behind what it had submitted, unless a job of that has failed or was
+    cancelled. Slurm starts a node once those before it
     have ended (`afterany`). The kinds local and debug run the nodes in order and return when the last has ended.
+
+    owner: names the submission; only one of the same owner goes on.
 
     Raises:
         ClusterError: jobs of an earlier submission to this folder still wait or run.
@@ -67,7 +72,7 @@ def submit_graph(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> 
     if config.kind == "slurm":
         for node in nodes:
             check_fits(config, node.resources)
-    graph = _begun(nodes, config, folder)
+    graph = _begun(nodes, config, folder, owner)
     for node in nodes[len(graph.nodes) :]:
         after = [one for name in node.after for one in graph.nodes[name].ids]
         ids = _submit(node, config, folder, range(max(node.width, 1)), after)
@@ -129,21 +134,24 @@ def _check_order(nodes: Sequence[Node]) -> None:
         seen.add(node.name)
 
 
-def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path) -> Graph:
+def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path, owner: str) -> Graph:
     """An empty graph, or that of a submitter that was killed half-way."""
     if not (folder / NAME).exists():
-        return Graph(nodes={}, config=config, whole=False)
+        return Graph(nodes={}, config=config, whole=False, owner=owner)
     last = read_graph(folder)
-    if not last.whole and list(last.nodes) == [node.name for node in nodes[: len(last.nodes)]]:
-        return last
     ids = [one for node in last.nodes.values() for one in node.ids if last.config.kind == "slurm"]
-    if live := [one for one, state in job_states(ids).items() if state.state in LIVE]:
+    states = job_states(ids, [folder / name for name in last.nodes])
+    now = [states[one] for node in last.nodes.values() for one in node.latest.values() if one in states]
+    same = last.owner == owner and list(last.nodes) == [node.name for node in nodes[: len(last.nodes)]]
+    if same and not last.whole and all(not one.finished or one.state == "COMPLETED" for one in now):
+        return last
+    if live := [one for one, state in states.items() if state.state in LIVE]:
         raise ClusterError(
             f"{len(live)} jobs of this run still wait or run (Slurm {', '.join(whole_jobs(live))}); "
             "radmill status tells how far they are, radmill cancel ends them."
         )
     earlier = {name: [*last.earlier.get(name, []), *node.ids] for name, node in last.nodes.items()}
-    fresh = Graph(nodes={}, config=config, whole=False, earlier=last.earlier | earlier)
+    fresh = Graph(nodes={}, config=config, whole=False, earlier=last.earlier | earlier, owner=owner)
     write_graph(folder, fresh)
     forget_tries(folder)
     return fresh

@@ -44,12 +44,17 @@ class Submitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """One submission. whole: the submitter got to its end; earlier: every id of submissions before, by node."""
+    """One submission.
+
+    whole: the submitter got to its end, or nothing more is to be submitted; earlier: every id of submissions before,
+    by node; owner: whose jobs these are, in the submitter's own words.
+    """
 
     nodes: dict[str, Submitted]
     config: ClusterConfig
     whole: bool
     earlier: dict[str, list[str]] = field(default_factory=dict)
+    owner: str = ""
 
 
 def read_graph(folder: Path) -> Graph:
@@ -68,15 +73,31 @@ def read_graph(folder: Path) -> Graph:
         raise InputError(f"{folder / NAME} is damaged; restore it, or remove it and submit again.") from error
     nodes = {one["name"]: _node(one, folder) for one in told["nodes"]}
     return Graph(
-        nodes=nodes, config=ClusterConfig(**told["config"]), whole=told["whole"], earlier=told["earlier"]
+        nodes=nodes,
+        config=ClusterConfig(**told["config"]),
+        whole=told["whole"],
+        earlier=told["earlier"],
+        owner=told.get("owner", ""),
     )
 
 
 def write_graph(folder: Path, graph: Graph) -> None:
     """Replace graph.json."""
     nodes = [asdict(node) for node in graph.nodes.values()]
-    told = {"nodes": nodes, "config": asdict(graph.config), "whole": graph.whole, "earlier": graph.earlier}
+    told = {
+        "nodes": nodes,
+        "config": asdict(graph.config),
+        "whole": graph.whole,
+        "earlier": graph.earlier,
+        "owner": graph.owner,
+    }
     write_json(folder / NAME, told)
+
+
+def close_graph(folder: Path) -> None:
+    """Nothing more is to be submitted behind these jobs, as they were cancelled."""
+    if (folder / NAME).is_file():
+        write_json(folder / NAME, json.loads((folder / NAME).read_text("utf-8")) | {"whole": True})
 
 
 def next_try(folder: Path, name: str, most: int | None) -> Path:

@@ -30,7 +30,7 @@ _HELD = {"raw": "films", "outcomes": "a table", "mapping": "a table", "annotatio
 def held(job: str, *folders: Path, submission: str = "") -> Iterator[None]:
     """Make and lock the folders while the job writes to them.
 
-    submission: the id of one whose jobs may live, as they are the caller's own.
+    submission: the id of one whose jobs may live and hold the folders too, as they are the caller's own.
 
     Raises:
         LockedError: another run holds one of them, or jobs that were submitted do.
@@ -44,7 +44,7 @@ def held(job: str, *folders: Path, submission: str = "") -> Iterator[None]:
         for folder in resolved:
             stack.enter_context(_made(folder))
             check_free(folder, submission)
-            stack.enter_context(FolderLock(folder, f"radmill {job}"))
+            stack.enter_context(FolderLock(folder, f"radmill {job}", shared=bool(submission)))
             check_free(folder, submission)  # it may have been submitted in between
         yield
 

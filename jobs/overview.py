@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cluster.attempts import read
 from cluster.graph_file import Graph, Submitted, read_graph
 from cluster.queue import UNKNOWN, JobState, job_states, node_hours
 from jobs.submission import Submission
@@ -95,15 +96,23 @@ def _step(submission: Submission, graph: Graph, node: Submitted, states: dict[st
     state = _common(tasks.values())
     first = next((one for one in tasks.values() if one.state == state), None)
     spent = {job: states[job] for job in node.ids if job in states}
+    told = _supervisor_said(submission.folder / node.name, first.job) if first and state == FAILED else ""
     return StepStatus(
         name=node.name,
         state=state,
         tasks=tasks,
-        words=_words(tasks, state, node),
+        words=told or _words(tasks, state, node),
         since=first.since if first else None,
         node_hours=node_hours(spent),
         log=log_of(submission.folder / node.name, first.job) if first else None,
     )
+
+
+def _supervisor_said(folder: Path, job: str) -> str:
+    """Why the supervisor of a job on a Ray cluster ended its last attempt; empty for other jobs."""
+    events = [one for one in read(folder / "attempts.jsonl") if str(one.get("job")) == job]
+    ends = [one for one in events if one.get("event") in ("begin", "end", "requeue")]
+    return str((ends[-1].get("complaint") or ends[-1].get("sentence") or "") if ends else "")
 
 
 def _task(job: str, slurm: JobState, record: TaskRecord | None) -> TaskStatus:
@@ -118,9 +127,8 @@ def _task(job: str, slurm: JobState, record: TaskRecord | None) -> TaskStatus:
     if not slurm.finished:
         words = f"on {slurm.node}" if slurm.node else slurm.reason
         return TaskStatus(state=RUNNING, words=words, since=_seconds(slurm.start), record=record, job=job)
-    if record is not None and record.state == ASKS:
-        return TaskStatus(state=WAITING, words=record.said, since=record.updated, record=record, job=job)
-    said = record.said if record is not None and record.state in (FAILED, STOPPED) else ""
+    # Who asks is submitted again before it ends: where the latest try has ended asking, nobody follows.
+    said = record.said if record is not None and record.state in (FAILED, STOPPED, ASKS) else ""
     how = _ENDS.get(slurm.state, "ended without its work" if slurm.state == "COMPLETED" else "failed")
     where = f" on {slurm.node}" if slurm.node else ""
     since = record.updated if record is not None else None

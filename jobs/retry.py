@@ -18,9 +18,13 @@ from storage.errors import LockedError, StorageError
 
 def main(settings: Settings) -> int:
     """`radmill retry out=DIR`: nodes that failed under the run are not used again."""
-    out = Path(str(settings.out))
-    submission = Submission.of(out)
-    steps = overview(submission)
+    submission = Submission.of(Path(str(settings.out)))
+    with submission.submitting("retry"):
+        return _retry(submission)
+
+
+def _retry(submission: Submission) -> int:
+    out, steps = submission.out, overview(submission)
     if is_live(steps):
         raise LockedError(
             f"Jobs of out={out} still wait or run, and ask for what they miss by themselves; radmill status out={out} "
@@ -31,15 +35,15 @@ def main(settings: Settings) -> int:
         print(f"Nothing is missing: every step of out={out} has ended well.")
         return 0
     _check_mendable(lacking[0])
-    with held("retry", out, Path(submission.store), submission=submission.id):
-        submission.claim()
-        lost = lost_nodes(submission)
-        after: list[str] = []
-        for step in lacking:
-            missing = [index for index, one in step.tasks.items() if one.state not in (DONE, SKIPPED)]
-            after = resubmit(submission.folder, step.name, missing, after=after, exclude=lost, most=None)
-            tasks = f", {len(missing)} of {len(step.tasks)} tasks" if len(step.tasks) > 1 else ""
-            print(f"{step.name} once more{tasks}: Slurm {', '.join(whole_jobs(after))}")
+    with held("retry", Path(out), Path(submission.store), submission=submission.id):
+        submission.claim()  # and let go: the first job starts before the last is submitted
+    lost = lost_nodes(submission)
+    after: list[str] = []
+    for step in lacking:
+        missing = [index for index, one in step.tasks.items() if one.state not in (DONE, SKIPPED)]
+        after = resubmit(submission.folder, step.name, missing, after=after, exclude=lost, most=None)
+        tasks = f", {len(missing)} of {len(step.tasks)} tasks" if len(step.tasks) > 1 else ""
+        print(f"{step.name} once more{tasks}: Slurm {', '.join(whole_jobs(after))}")
     if lost:
         print(f"Without {', '.join(lost)}, which failed before.")
     return 0

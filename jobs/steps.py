@@ -25,6 +25,7 @@ from jobs.pretrain import pretrain
 from jobs.progress import shown
 from jobs.report import report
 from jobs.run_dir import StageFolder
+from jobs.stages import stages_of
 from jobs.submission import Submission
 from jobs.tasks import ASKS, DONE, FAILED, SKIPPED, STOPPED, Task, read_task, read_tasks
 from jobs.train_segmenter import train_segmenter
@@ -79,8 +80,9 @@ STEPS = {step.name: step for step in _STEPS}
 
 
 def steps_of(settings: Settings) -> list[Step]:
-    """The steps of a run in order; a segmenter that the user named need not be trained."""
-    return [step for step in _STEPS if not (step.stage == "train-segmenter" and settings.segmenter)]
+    """The steps of a run in order: those of its stages."""
+    stages = stages_of(settings)
+    return [step for step in _STEPS if step.stage in stages]
 
 
 def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
@@ -107,7 +109,7 @@ def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
             flow = Flow(Path(current.out), settings, partial(_watched, task))
             work = Work(submission=current, flow=flow, index=index, progress=progress)
             state, said = _run(STEPS[name], work, task)
-            if STEPS[name] is _STEPS[-1]:
+            if STEPS[name] is steps_of(settings)[-1]:
                 current.release()
     except RadmillError as error:
         state = STOPPED if error.exit_code == STOPPED_EARLY else FAILED

@@ -13,18 +13,19 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jobs.compose import settings_from, whole_yaml
 from jobs.config import Settings
 from storage.atomic import write_json, write_text
-from storage.errors import InputError, LockedError
+from storage.errors import InputError, LockedError, StorageError
 from storage.lock import FolderLock
 
 FOLDER = "cluster"
 CLAIM = ".run.json"
+_OURS_S = 60.0  # who submits or retries holds the folders alone for a moment, to claim them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +100,40 @@ class Submission:
         """
         with ExitStack() as stack:
             for folder in dict.fromkeys((self.out, self.store)):
-                stack.enter_context(FolderLock(Path(folder), f"radmill run ({step})", shared=True))
+                self._share(stack, Path(folder), f"radmill run ({step})")
                 if _claim(Path(folder)).get("id") != self.id:
                     raise LockedError(
                         f"{folder} does not belong to this submission any more: the run was cancelled, has "
                         f"ended, or was submitted again. This job ends; radmill status out={self.out} tells more."
                     )
             yield
+
+    @contextmanager
+    def submitting(self, job: str) -> Iterator[None]:
+        """Be the only one who submits, retries or cancels jobs of this `out`; its jobs may run meanwhile.
+
+        Raises:
+            LockedError: somebody else does, or another submission has followed this one.
+        """
+        with FolderLock(self.folder, f"radmill {job}"):
+            if Submission.of(Path(self.out)).id != self.id:
+                raise LockedError(
+                    f"out={self.out} was submitted again just now; radmill status out={self.out}."
+                )
+            yield
+
+    def _share(self, stack: ExitStack, folder: Path, purpose: str) -> None:
+        """Take the lock; while the folder is claimed for us, who holds it alone is of this run too: wait."""
+        deadline = time.monotonic() + _OURS_S
+        while True:
+            try:
+                stack.enter_context(FolderLock(folder, purpose, shared=True))
+            except LockedError:
+                if _claim(folder).get("id") != self.id or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
 
 def live_jobs(out: Path) -> list[str]:
@@ -115,7 +143,7 @@ def live_jobs(out: Path) -> list[str]:
 
     folder = out / FOLDER
     if not (folder / NAME).is_file():
-        return []  # who submits holds the lock: this one never came to it
+        return []
     graph = read_graph(folder)
     if graph.config.kind != "slurm":
         return []
@@ -127,13 +155,23 @@ def live_jobs(out: Path) -> list[str]:
 def check_free(folder: Path, but: str = "") -> None:
     """Raise LockedError where a submission whose jobs live has claimed the folder. but: one that may have."""
     claim = _claim(folder)
-    if not claim or claim["id"] == but or not (live := live_jobs(Path(claim["out"]))):
+    if not claim or claim["id"] == but:
+        return
+    _check_submitted(Path(claim["out"]) / FOLDER)
+    if not (live := live_jobs(Path(claim["out"]))):
         return
     raise LockedError(
         f"{folder} is in use by a run submitted from {claim['host']} on {claim['since']}, of which {len(live)} jobs "
         f"have not ended (Slurm job {live[0].partition('_')[0]} is the first). radmill status out={claim['out']} "
         f"shows them; wait, or end them by radmill cancel out={claim['out']}."
     )
+
+
+def _check_submitted(folder: Path) -> None:
+    """Raise LockedError while somebody submits from there: not all of its jobs are known yet."""
+    if (folder / ".lock").is_file():
+        with suppress(StorageError), FolderLock(folder, "radmill", shared=True):  # it may be another user's
+            pass
 
 
 def _claim(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,13 +35,17 @@ def submit(settings: Settings, claim: Callable[[], None]) -> int:
     out, store = Path(str(settings.out)), Path(str(settings.store))
     check_accepted(settings)
     begun = _interrupted(out, settings)
-    with held("run", out, store, submission=begun.id if begun else ""):
-        claim()
-        submission = begun or Submission.new(out, store)
-        if not begun:
-            submission.write(settings)
+    with ExitStack() as submitting:
+        # Only to claim the folders: the first jobs start, and want them, before the last are submitted.
+        with held("run", out, store, submission=begun.id if begun else ""):
+            claim()
+            submission = begun or Submission.new(out, store)
+            if not begun:
+                submission.write(settings)
+            submitting.enter_context(submission.submitting("run"))
+            submission.claim()
         nodes = run_nodes(submission, settings)
-        ids = submit_graph(nodes, settings.cluster, submission.folder)
+        ids = submit_graph(nodes, settings.cluster, submission.folder, owner=submission.id)
     for node in nodes:
         console.print(f"{node.name:16} {_described(node, ids[node.name])}", markup=False)
     console.print(
@@ -114,14 +119,13 @@ def _absolute(settings: Settings) -> Settings:
 
 
 def _interrupted(out: Path, settings: Settings) -> Submission | None:
-    """The submission that did not get to its end, if the same is submitted again."""
+    """The submission that did not get to its end and was not cancelled, if the same is submitted again."""
     try:
-        if read_graph(out / FOLDER).whole:
-            return None
-        submission = Submission.of(out)
+        graph, submission = read_graph(out / FOLDER), Submission.of(out)
     except InputError:
         return None
-    return submission if submission.settings() == settings else None
+    same = not graph.whole and graph.owner == submission.id and submission.settings() == settings
+    return submission if same else None
 
 
 def _described(node: Node, ids: list[str]) -> str:

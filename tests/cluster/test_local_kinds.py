@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from cluster.array import ArrayError, map_array
 from cluster.config import ClusterConfig
 from cluster.executor import make_executor, slurm_parameters
 from cluster.graph import Node, submit_graph
-from cluster.graph_file import next_try, read_graph, record_try
+from cluster.graph_file import Graph, Submitted, next_try, read_graph, record_try, write_graph
 from cluster.resources import Resources
 from cluster.script import check_submission, sbatch_text
 from storage.errors import ClusterError, ConfigError, InputError
@@ -79,6 +79,51 @@ def test_a_graph_runs_in_order_and_is_on_record(config: ClusterConfig, tmp_path:
     assert told.nodes["b"].resources == small and told.nodes["c"].after == ("b",)
     assert submit_graph(nodes, config, tmp_path / "graph").keys() == ids.keys()
     assert read_graph(tmp_path / "graph").earlier == ids
+
+
+def test_only_the_same_submission_goes_on(tmp_path: Path) -> None:
+    config, small = ClusterConfig(kind="debug"), Resources()
+    nodes = [
+        Node(name="a", function=tasks.note, arguments=(str(tmp_path), "a"), resources=small),
+        Node(
+            name="b", function=tasks.note, arguments=(str(tmp_path), "b", "a"), resources=small, after=("a",)
+        ),
+    ]
+    first = submit_graph(nodes[:1], config, tmp_path / "graph", "one")
+    write_graph(tmp_path / "graph", replace(read_graph(tmp_path / "graph"), whole=False))
+    assert submit_graph(nodes, config, tmp_path / "graph", "one")["a"] == first["a"]
+    write_graph(tmp_path / "graph", replace(read_graph(tmp_path / "graph"), whole=False))
+    assert submit_graph(nodes, config, tmp_path / "graph", "two")["a"] != first["a"]
+    told = read_graph(tmp_path / "graph")
+    assert told.owner == "two" and told.whole and told.earlier["a"] == first["a"]
+
+
+@pytest.mark.parametrize(
+    ("states", "goes_on"),
+    [("RUNNING PENDING", True), ("COMPLETED RUNNING", True), ("COMPLETED CANCELLED", False)],
+)
+def test_nothing_goes_on_behind_jobs_that_were_cancelled(
+    states: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{job}|{state}||n1|60|2026-11-22T10:00:00|1|0:0" for job, state in enumerate(states.split(), 1)]
+    (tmp_path / "answer").write_text("\n".join(lines))
+    for name, does in (("sacct", f"cat {tmp_path}/answer"), ("squeue", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    known = {
+        name: Submitted(name=name, width=0, resources=Resources(), after=(), ray=False, tries=({0: job},))
+        for name, job in (("a", "1"), ("b", "2"))
+    }
+    write_graph(
+        tmp_path / "graph", Graph(nodes=known, config=ClusterConfig(kind="slurm"), whole=False, owner="one")
+    )
+    nodes = [
+        Node(name=name, function=tasks.note, arguments=(str(tmp_path), name), resources=Resources())
+        for name in "ab"
+    ]
+    ids = submit_graph(nodes, ClusterConfig(kind="debug"), tmp_path / "graph", "one")
+    assert (ids == {"a": ["1"], "b": ["2"]}) == goes_on
 
 
 def test_a_killed_submitter_of_this_machine_is_taken_up(tmp_path: Path) -> None:

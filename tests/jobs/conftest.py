@@ -10,12 +10,18 @@ import pytest
 
 @pytest.fixture
 def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """say(line, ...): what sacct prints from now on; scancel notes its words in slurm/cancelled."""
+    """say(line, ...): what sacct prints from now on; scancel notes its words in slurm/cancelled.
+
+    Where slurm/deaf exists, scancel ends nothing.
+    """
     programs = tmp_path / "slurm"
     programs.mkdir()
     (programs / "squeue").write_text("#!/bin/sh\nexit 0\n")
     (programs / "sacct").write_text(f"#!/bin/sh\ncat {programs}/answer\n")
-    (programs / "scancel").write_text(f'#!/bin/sh\necho "$@" >>{programs}/cancelled\n')
+    (programs / "scancel").write_text(
+        f'#!/bin/sh\necho "$@" >>{programs}/cancelled\n'
+        f"[ -e {programs}/deaf ] || sed -i -E 's/[|](RUNNING|PENDING)[|]/|CANCELLED|/' {programs}/answer\n"
+    )
     for program in programs.iterdir():
         program.chmod(0o755)
     (programs / "answer").touch()

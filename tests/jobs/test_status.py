@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from cluster.attempts import Attempts
 from cluster.config import ClusterConfig
-from cluster.graph_file import Graph, Submitted, write_graph
+from cluster.graph_file import Graph, Submitted, read_graph, write_graph
 from cluster.resources import Resources
 from jobs.__main__ import main
 from jobs.submission import Submission
@@ -147,6 +148,29 @@ def test_what_failed_is_told_first(
     )
 
 
+def test_a_step_whose_second_try_was_cancelled_has_failed(
+    run: Submission, slurm_says: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(run, slurm_says)
+    tell(run, "segment-assemble", 0, "asks again", said="1 of 3 tasks of segment left nothing: 1")
+    told = said(capsys, f"status out={run.out}").splitlines()
+    assert told[4].split()[:2] == ["segment-assemble", "failed"]
+    assert told[4].endswith("1 of 3 tasks of segment left nothing: 1")
+    assert "radmill retry" in told[-1]
+
+
+def test_what_ended_a_ray_cluster_is_told(
+    run: Submission, slurm_says: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(run, slurm_says)
+    attempts = Attempts(run.folder / "pretrain" / "attempts.jsonl", "4", 0)
+    attempts.write("begin")
+    attempts.write("end", word="failed", sentence="Ray was not ready on 2 nodes within 300 s.")
+    capsys.readouterr()
+    told = said(capsys, f"status out={run.out}").splitlines()
+    assert told[5].endswith("Ray was not ready on 2 nodes within 300 s.")
+
+
 def test_files_alone_tell_where_there_is_no_slurm(
     run: Submission, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +235,27 @@ def test_cancel_ends_what_lives_and_gives_the_folders_back(
     assert told == "Ended 4 jobs; what is finished stays, and the same radmill run goes on from there.\n"
     assert (tmp_path / "slurm" / "cancelled").read_text() == "2 3 4\n"
     assert not (tmp_path / "store" / ".run.json").exists()
+
+
+def test_cancel_keeps_the_folders_while_jobs_remain(
+    run: Submission,
+    slurm_says: Say,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half_way(run, slurm_says)
+    (tmp_path / "slurm" / "deaf").touch()
+    monkeypatch.setattr("jobs.cancel._PATIENCE_S", 0.0)
+    assert "Slurm jobs 2, 3, 4 have not ended" in said(capsys, f"cancel out={run.out}", 1)
+    assert (tmp_path / "store" / ".run.json").exists()
+
+
+def test_what_was_cancelled_is_not_gone_on_with(run: Submission, slurm_says: Say) -> None:
+    half_way(run, slurm_says)
+    write_graph(run.folder, replace(read_graph(run.folder), whole=False, owner=run.id))
+    assert main(["cancel", f"out={run.out}"]) == 0
+    assert read_graph(run.folder).whole
 
 
 def test_retry_waits_until_the_run_has_ended(

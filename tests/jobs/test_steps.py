@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from jobs.folders import held
 from jobs.ingest import ingest
 from jobs.registry import JOBS
 from jobs.segment import segment
-from jobs.steps import run_step
+from jobs.steps import run_step, steps_of
 from jobs.submission import Submission
 from jobs.submit import run_nodes
 from jobs.tasks import read_task, read_tasks
@@ -34,6 +36,7 @@ from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.model import SegmenterSettings
 from storage.atomic import write_json
 from storage.errors import InputError, LockedError, StorageError
+from storage.lock import FolderLock
 
 INGEST = ("ingest-begin", "ingest-scan", "ingest-plan", "ingest-write", "ingest-commit")
 SEGMENT = ("segment-prepare", "segment", "segment-assemble")
@@ -258,6 +261,66 @@ def test_a_job_in_a_shell_is_refused_while_submitted_ones_live(
     assert f"radmill cancel out={submission.out}" in str(caught.value)
     slurm_says("7|COMPLETED||n1|60|2026-11-22T10:00:00|1|0:0")
     with held("segment", Path(submission.store)):
+        pass
+
+
+def test_jobs_run_and_shells_are_refused_while_the_rest_is_submitted(place: Path, tmp_path: Path) -> None:
+    submission = submitted(settings_of(place, tmp_path))
+    with submission.submitting("run"):
+        run_steps(submission, "ingest-begin")
+        for folder in (submission.out, submission.store):
+            with (
+                pytest.raises(LockedError, match=r"in use by radmill run on host"),
+                held("segment", Path(folder)),
+            ):
+                pass
+        with (
+            pytest.raises(LockedError, match="in use by radmill run on host"),
+            submission.submitting("cancel"),
+        ):
+            pass
+    with held("segment", Path(submission.store)):
+        pass
+
+
+def test_who_goes_on_submitting_claims_the_folders_though_jobs_hold_them(place: Path, tmp_path: Path) -> None:
+    submission = submitted(settings_of(place, tmp_path))
+    with submission.held("ingest-begin"):
+        with held("run", Path(submission.out), Path(submission.store), submission=submission.id):
+            submission.claim()
+        with pytest.raises(LockedError), held("run", Path(submission.out)):
+            pass
+
+
+def test_a_job_waits_for_who_claims_the_folders(place: Path, tmp_path: Path) -> None:
+    submission, order = submitted(settings_of(place, tmp_path)), list[str]()
+
+    def job() -> None:
+        with submission.held("ingest-begin"):
+            order.append("job")
+
+    with ThreadPoolExecutor() as pool:
+        with FolderLock(Path(submission.out), "radmill run"):
+            begun = pool.submit(job)
+            time.sleep(0.2)
+            order.append("claimed")
+        begun.result()
+    assert order == ["claimed", "job"]
+
+
+def test_a_submitted_run_has_the_stages_of_one_in_a_shell(place: Path, tmp_path: Path) -> None:
+    settings = settings_of(place, tmp_path, "study=hsg")
+    assert [step.name for step in steps_of(settings)] == [*INGEST, "classify"]
+    named = [step.stage for step in steps_of(settings_of(place, tmp_path))]
+    assert tuple(dict.fromkeys(named)) == ("ingest", "segment", "pretrain", "classify", "report")
+    settings = replace(settings_of(place, tmp_path), segmenter=None)
+    assert "train-segmenter" in [step.stage for step in steps_of(settings)]
+
+
+def test_who_was_followed_submits_nothing(place: Path, tmp_path: Path) -> None:
+    first = submitted(settings_of(place, tmp_path))
+    submitted(settings_of(place, tmp_path))
+    with pytest.raises(LockedError, match="was submitted again just now"), first.submitting("run"):
         pass
 
 
