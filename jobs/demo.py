@@ -10,11 +10,13 @@ from jobs.flow import Flow
 from jobs.folders import held, record_settings
 from jobs.owner import check_owner, claim
 from jobs.phantoms import phantoms
+from jobs.pretrain import check_method
 from jobs.stages import run_stages
 
 
 def check(settings: Settings) -> None:
-    """`out` is this demo's."""
+    """`out` is this demo's, and the jobs know the method."""
+    check_method(settings)
     check_owner(Path(str(settings.out)), _identity(settings), settings.fresh)
 
 

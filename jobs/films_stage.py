@@ -35,10 +35,11 @@ def classify_films(flow: Flow, store: Store) -> StageFolder:
         with local_session() as session:
             film, exam = hsg_trial(params, session, progress)
         maps = explain_trial(params)
+        warning = f"; {film['warning']}" if "warning" in film else ""
         on_tubes = f"; Grad-CAM {maps['energy']:.2f} on the tubes" if "energy" in maps else ""
         return (
             f"{film['method']}: AUPRC {film['auprc']:.3f} over {film['n']} films, {exam['auprc']:.3f} over "
-            f"{exam['n']} exams ({exam['positive']} positive){on_tubes}"
+            f"{exam['n']} exams ({exam['positive']} positive){on_tubes}{warning}"
         )
 
     inputs = {"store": store.fingerprint(), "outcomes": store.outcomes_fingerprint()}

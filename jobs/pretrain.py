@@ -10,13 +10,25 @@ from jobs.folders import held, opened_store, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.training import run_training
 from pipelines.progress import Progress
+from storage.errors import ConfigError
 
 
 def check(settings: Settings) -> None:
-    """There is a store, and this run has segmented it."""
+    """There is a store, this run has segmented it, and the method can be had from the command line."""
     from pipelines.segmentation.stored import open_segmentation
 
+    check_method(settings)
     open_segmentation(opened_store(settings).root, segmentation_id(Path(str(settings.out))))
+
+
+def check_method(settings: Settings) -> None:
+    """ConfigError for supcon, to which no job gives outcomes: it would be SimCLR under another name."""
+    if settings.pretraining.method == "supcon":
+        raise ConfigError(
+            "pretraining.method=supcon learns from the outcomes of a fold's training part, once for each fold, and no"
+            " job trains an encoder for each fold; use simclr, swav or vicreg, which need no outcomes (for whole"
+            " films, supervised.supcon=true)."
+        )
 
 
 def main(settings: Settings) -> int:

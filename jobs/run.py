@@ -11,11 +11,13 @@ from jobs.folders import held, record_settings
 from jobs.ingest import check as check_ingest
 from jobs.ingest import left_out_code
 from jobs.owner import check_owner, claim
+from jobs.pretrain import check_method
 from jobs.stages import check_segmenter, run_stages
 
 
 def check(settings: Settings) -> None:
-    """The inputs are there, the bones can be found, `out` is this run's."""
+    """The inputs are there, the bones can be found, `out` is this run's, the jobs know the method."""
+    check_method(settings)
     check_ingest(settings)
     check_segmenter(settings)
     check_owner(Path(str(settings.out)), _identity(settings), settings.fresh)

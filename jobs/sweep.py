@@ -14,7 +14,7 @@ from jobs.compose import settings_from, whole_yaml
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store, segmentation_id
-from jobs.pretrain import pretrain
+from jobs.pretrain import check_method, pretrain
 from jobs.progress import console
 from jobs.registry import JOBS
 from jobs.session import STOP_FILE, stop_file, stopped_by_signals
@@ -32,7 +32,7 @@ def check(settings: Settings) -> None:
     from pipelines.segmentation.stored import open_segmentation
 
     for trial in _trials(settings):
-        _changed(settings, trial.changes)
+        check_method(_changed(settings, trial.changes))
     if settings.population == "child":
         raise ConfigError("A sweep compares predictions, and children get none; set population=adult.")
     store = opened_store(settings)

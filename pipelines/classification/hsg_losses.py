@@ -87,6 +87,7 @@ def hsg_trial(
     rows = [
         {"method": config.method, "seed": config.seed, "protocol": config.protocol, "level": level}
         | measures(at_level(scored, level), threshold_of(at_level(inner, level), config.protocol))
+        | ({"warning": BANNER} if config.protocol == "paper" else {})
         for level in LEVELS
     ]
     write_json(out / "trial.json", rows)
@@ -110,14 +111,25 @@ def explain_trial(params: Mapping[str, Any], most: int = 64) -> dict[str, Any]:
     chosen_N = np.flatnonzero(marked_N if marked_N.any() else ~marked_N)[:most]
     truth_NSS = None
     if marked_N.any():
-        size = (config.input_size,) * 2
-        rows = test.rows["key"].iloc[chosen_N]
-        truth_NSS = np.stack(
-            [cv2.resize(masks[key], size, interpolation=cv2.INTER_NEAREST) > 0 for key in rows]
-        )
+        chosen = [masks[key] for key in test.rows["key"].iloc[chosen_N]]
+        truth_NSS = np.stack([_as_cropped(mask, config.input_size) for mask in chosen if mask is not None])
     found = check_maps(model.eval(), test.images_NSS[chosen_N], truth_NSS)
     write_json(out / "maps.json", found)
     return found
+
+
+def _as_cropped(truth_HW: NDArray[Any], size: int) -> NDArray[np.bool_]:
+    """A film's mask where `crops.square_crop` puts the film: in the middle of a square, proportions kept.
+
+    The nearest pixel is taken, so that tubes thinner than a pixel of the square don't vanish.
+    """
+    height, width = truth_HW.shape
+    side = max(height, width)
+    y, x = (side - height) // 2, (side - width) // 2
+    padded_LL = np.zeros((side, side), np.uint8)
+    padded_LL[y : y + height, x : x + width] = truth_HW > 0
+    found_SS: NDArray[np.bool_] = cv2.resize(padded_LL, (size, size), interpolation=cv2.INTER_NEAREST) > 0
+    return found_SS
 
 
 def _config(params: Mapping[str, Any]) -> SupervisedConfig:

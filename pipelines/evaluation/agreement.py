@@ -17,7 +17,8 @@ from pipelines.evaluation.intervals import percentile_interval
 from pipelines.evaluation.metrics import Floats
 
 LIMITS_OF_AGREEMENT = 1.96
-NORMAL = -1.0  # World Health Organization 1994: above it normal, down to the limit osteopenic
+# World Health Organization 1994: normal from -1 up, osteoporosis at or below -2.5, osteopenia between.
+NORMAL, OSTEOPOROSIS = -1.0, -2.5
 
 
 def clear_cases(
@@ -65,10 +66,13 @@ def agreement(scores: pd.DataFrame, widening: float, seed: int, resamples: int =
     return result
 
 
-def three_classes(scores: pd.DataFrame, limit: float) -> dict[str, Any]:
-    """Normal, osteopenic and osteoporotic by measured (rows) and predicted value (columns), first repeat."""
+def three_classes(scores: pd.DataFrame) -> dict[str, Any]:
+    """Normal, osteopenic and osteoporotic by measured (rows) and predicted value (columns), first repeat.
+
+    The limits are the WHO's for a T-score, whatever the study's own rule asks.
+    """
     first = scores[scores["repeat"] == scores["repeat"].min()]
-    edges = [limit + 1e-9, NORMAL]  # the limit itself is osteoporotic
+    edges = [OSTEOPOROSIS + 1e-9, NORMAL]  # the limit itself is osteoporotic
     rows, columns = (2 - np.digitize(first[name], edges) for name in ("measured", "predicted"))
     counts_33 = np.zeros((3, 3), dtype=int)
     np.add.at(counts_33, (rows, columns), 1)

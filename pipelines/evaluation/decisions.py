@@ -32,7 +32,9 @@ def at_threshold(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> 
     result["sensitivity_all"] = _proportion(int(point.tp[0]), num_positive)
     result["specificity_all"] = _proportion(int(point.tn[0]), len(each) - num_positive)
     for name, values_B in resampled.composites().items():
-        result[name] = percentile_interval(float(point.composites()[name][0]), values_B).to_dict()
+        result[name] = percentile_interval(
+            float(point.composites()[name][0]), values_B, cohort.widening
+        ).to_dict()
     result["majority_accuracy"] = majority / len(each) if len(each) else np.nan
     result["mean_over_repeats"] = _mean_over_repeats(cohort)
     return result

@@ -167,7 +167,7 @@ def _beside(
     if background.scores is not None and background.scores["subject"].nunique() > 2:
         result["score"] = agreement(background.scores, cohort.widening, seed)
         if background.limit is not None:
-            result["score"]["classes"] = three_classes(background.scores, background.limit)
+            result["score"]["classes"] = three_classes(background.scores)
     return result
 
 

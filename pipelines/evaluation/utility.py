@@ -97,7 +97,9 @@ def predictive_values(cohort: Cohort, prevalence: float, weights_BN: Floats) -> 
         "ppv": divide(true_B, true_B + false_B),
         "npv": divide(cleared_B, cleared_B + missed_B),
     }
-    return {name: percentile_interval(float(v_B[0]), v_B[1:]) for name, v_B in values.items()}
+    return {
+        name: percentile_interval(float(v_B[0]), v_B[1:], cohort.widening) for name, v_B in values.items()
+    }
 
 
 def _net_benefits(

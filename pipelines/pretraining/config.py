@@ -29,7 +29,7 @@ class PretrainingConfig(TrainingConfig):
     checkpoint_every_steps: int = 500
 
     method: str = METHODS[0]
-    """simclr, supcon, swav, vicreg, or none: the encoder as it was initialised, a control."""
+    """simclr, swav, vicreg, supcon (by function call alone), or none: the encoder as initialised, a control."""
     subjects: str = "without_outcome"
     """without_outcome serves every fold with one encoder; all also sees the images of test subjects."""
     backbone: str = "resnet50"

@@ -28,17 +28,37 @@ _log = logging.getLogger(__name__)
 
 
 class MultiCropModel(nn.Module):
-    """Encoder and method; one pass of the encoder per resolution, one of the head."""
+    """Encoder and method; one pass of the encoder per resolution, one of the head.
+
+    The loss is part of the forward pass, so that all that learns is used within it, swav's prototypes too: DDP
+    looks there for what a step uses.
+    """
 
     def __init__(self, backbone: nn.Module, method: Method) -> None:
         super().__init__()
         self.backbone = backbone
         self.method = method
 
-    def forward(self, views: list[Tensor]) -> Tensor:
-        """Embeddings RD of views (R_i, 1, size_i, size_i), in their order."""
-        embeddings: Tensor = self.method.head(torch.cat([self.backbone(view) for view in views]))
-        return embeddings
+    def forward(
+        self, views: list[Tensor], num_views: int, batch: Batch
+    ) -> tuple[Tensor, dict[str, float], Tensor]:
+        """Loss over the views (R_i, 1, size_i, size_i) of all ranks, its figures, and this rank's embeddings RD.
+
+        batch: crop, subject, outcome, real and epoch of `PretrainingLearner.batch`.
+        """
+        z_RD: Tensor = self.method.head(torch.cat([self.backbone(view) for view in views]))
+        with torch.autocast(z_RD.device.type, enabled=False):
+            z_VND, facts = gather_views(
+                z_RD.float(),
+                num_views,
+                crop_n=batch["crop"],
+                subject_n=batch["subject"],
+                outcome_n=batch["outcome"],
+                real_n=batch["real"],
+                epoch=int(batch["epoch"]),
+            )
+            loss, figures = self.method.loss(z_VND, facts)
+        return loss, figures, z_RD.detach()
 
 
 class PretrainingLearner:
@@ -87,20 +107,9 @@ class PretrainingLearner:
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The method's loss over the views of all ranks; figures of it, and of this rank's embeddings and views."""
-        z_RD = model(self.views(batch))
-        with torch.autocast(z_RD.device.type, enabled=False):
-            z_VND, facts = gather_views(
-                z_RD.float(),
-                self._config.num_views,
-                crop_n=batch["crop"],
-                subject_n=batch["subject"],
-                outcome_n=batch["outcome"],
-                real_n=batch["real"],
-                epoch=int(batch["epoch"]),
-            )
-            loss, figures = self._method.loss(z_VND, facts)
+        loss, figures, z_RD = model(self.views(batch), self._config.num_views, batch)
         if bool(loss.isfinite()):  # the loop says what is wrong otherwise; no figures of such embeddings
-            figures |= embedding_spread(z_RD.detach())
+            figures |= embedding_spread(z_RD)
         figures["content"] = batch["content"].mean().item()
         figures["fell_back"] = batch["fell_back"].sum().item()
         self._figures = figures

@@ -25,6 +25,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*f"ingest {labelled} annotations={place}/labelled/annotations".split()]) == 0
     assert main([*f"ingest raw={place}/bare/films store={place}/bare-store".split()]) == 0
     (place / "wrong.csv").write_text("patient_id,score\np1,-2\n")
+    (place / "supcon.yaml").write_text(
+        "seeds: [1]\nseed_keys: [pretraining.seed]\ntrials: {pretraining.method: [simclr, supcon]}\n"
+    )
     (place / "empty").mkdir()
     (place / "letters").mkdir()
     (place / "letters" / "letter.dcm").write_text("dear colleague")
@@ -102,6 +105,16 @@ FORESEEN = [
         "segment store={0}/store out={0}/out model={0}/run/classify",
         "holds no segmenter this version can read",
     ),
+    (
+        "pretrain store={0}/store out={0}/out method=supcon",
+        "pretraining.method=supcon learns from the outcomes",
+    ),
+    (
+        "run raw={0}/bare/films store={0}/new out={0}/out pretraining.method=supcon",
+        "use simclr, swav or vicreg, which need no outcomes",
+    ),
+    ("demo out={0}/new pretraining.method=supcon", "no job trains an encoder for each fold"),
+    ("sweep sweep={0}/supcon.yaml store={0}/store out={0}/out", "no job trains an encoder for each fold"),
     ("pretrain store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     ("classify store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.classification.exams import FilmSet, exam_outcomes, labelled_film
 from pipelines.classification.film_model import FilmNet, views
 from pipelines.classification.hsg_losses import (
     PREDICTIONS,
+    _as_cropped,
     at_level,
     hsg_params,
     hsg_table,
@@ -123,6 +125,17 @@ def test_the_papers_protocol_says_so(cohort: Path, tmp_path: Path) -> None:
     params = {"store": cohort / "store", "study": STUDY, "out": tmp_path, "protocol": "paper", **TINY}
     rows = hsg_trial(params)
     assert {row["protocol"] for row in rows} == {"paper"} and {row["threshold"] for row in rows} == {0.5}
+    assert {row["warning"] for row in rows} == {"selected on the test set, optimistic"}
+    assert json.loads((tmp_path / "trial.json").read_text()) == rows
+
+
+def test_a_truth_lies_where_its_film_lies() -> None:
+    truth_HW = np.zeros((40, 20), np.bool_)
+    truth_HW[:, 10:] = True
+    expected_SS = np.zeros((40, 40), np.bool_)
+    expected_SS[:, 20:30] = True  # a film of 20 columns lies in the columns 10 to 29 of the square
+    assert np.array_equal(_as_cropped(truth_HW, 40), expected_SS)
+    assert not _as_cropped(np.zeros((40, 20), np.bool_), 40).any()
 
 
 def test_an_unknown_parameter_is_refused() -> None:

@@ -15,6 +15,7 @@ from pipelines.evaluation.baselines import baseline_scores, likelihood_ratio
 from pipelines.evaluation.calibration import expected_over_observed, logit
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.config import EvaluationConfig
+from pipelines.evaluation.decisions import at_threshold
 from pipelines.evaluation.intervals import bootstrap_weights
 from pipelines.evaluation.ledger import Looks, lock, looks, record
 from pipelines.evaluation.missing import missing_by_outcome
@@ -213,7 +214,21 @@ class TestMeasuredValue:
         rows = pd.DataFrame(
             {"measured": [-2.5, -2.4, -1.0, -0.9], "predicted": [-0.5, -3, -1.5, -0.5], "repeat": 0}
         )
-        assert three_classes(rows, -2.5)["counts"] == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
+        assert three_classes(rows)["counts"] == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+    def test_intervals_at_the_threshold_are_widened_over_folds(self, cohort_tables: Simulate) -> None:
+        """The folds are the same subjects told apart or not: between both the widths differ by the widening."""
+        subjects, _ = cohort_tables(effect=0.5, num_subjects=100, folds=5, repeats=1)
+        widths = []
+        for table in (subjects.assign(fold=0), subjects):
+            cohort = Cohort.from_table(table)
+            weights_BN = bootstrap_weights(cohort.outcome_N, 0)
+            found = at_threshold(table, cohort, weights_BN)
+            found |= {name: v.to_dict() for name, v in predictive_values(cohort, 0.2, weights_BN).items()}
+            names = ("f1", "macro_f1", "balanced_accuracy", "ppv", "npv")
+            widths.append([found[name]["high"] - found[name]["low"] for name in names])
+        expected = np.sqrt(1 + 5 / 4) * np.array(widths[0])
+        assert widths[1] == pytest.approx(expected, rel=1e-6)
 
     def test_expected_over_observed(self) -> None:
         """10 of 40 observed, 12 expected: 1.2, factor exp(1.96 sqrt(.75 / 10))."""

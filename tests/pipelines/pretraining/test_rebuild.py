@@ -15,6 +15,7 @@ from pipelines.ingest.repair import repair
 from pipelines.pretraining.crops import open_crops
 from pipelines.pretraining.rebuild import cache_names, rebuild_caches
 from pipelines.segmentation.stored import Segmentation
+from pipelines.segmentation.whole import WholeFilms
 from storage.care.gc import collect
 from storage.codec import encode
 from storage.config import IngestConfig
@@ -51,6 +52,16 @@ def test_a_cache_is_rebuilt(segmented: tuple[Path, Segmentation]) -> None:
     before = files(path)
     (path / "image" / "zarr.json").write_text("{}")
     (root / "arrays" / "features-abc.zarr").mkdir()
+    assert rebuild_caches(root, cache_names(root, ["crops"])) == [path.name]
+    assert files(path) == before
+
+
+def test_a_cache_of_whole_films_is_rebuilt(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    path = open_crops(root, WholeFilms(made_large(root)), 24).path
+    before = files(path)
+    (path / "image" / "zarr.json").write_text("{}")
+    assert path.name == "crops-whole-24.zarr"
     assert rebuild_caches(root, cache_names(root, ["crops"])) == [path.name]
     assert files(path) == before
 
