@@ -49,7 +49,8 @@ def train_films(
     for name, films in (("training", train), ("validation", chosen_on)):
         if len(np.unique(films.outcome_N)) < 2:
             raise TrainingError(
-                f"The {name} films of one split are all of one class: give more exams, or another splits.seed."
+                f"The {name} films of one split are all of one class: give more exams, or another supervised.seed"
+                " with supervised.seed_controls=split."
             )
     seed_torch(config.seed, _WEIGHTS)
     model = FilmNet(config)

@@ -31,8 +31,24 @@ def build_backbone(name: str, channels: int = 1) -> nn.Module:
 
 
 def num_features(backbone: nn.Module) -> int:
-    """Length D of the features."""
-    return int(backbone.num_features)  # type: ignore[arg-type]
+    """Length D of the features: what a classifier would take, which can be wider than the last places' channels."""
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+
+
+def check_sizes(backbone: nn.Module, name: str, sizes: Mapping[str, int]) -> None:
+    """ConfigError where the model takes no image of one of these sides in pixels, by the field that asks for it."""
+    was_training = backbone.training
+    backbone.eval()
+    for field, size in sizes.items():
+        try:
+            with torch.no_grad():
+                backbone(torch.zeros(1, 1, size, size))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"pretraining.backbone={name} takes no images of {size} x {size} pixels ({field}): {error};"
+                " choose another size, or a backbone that takes any, such as resnet50."
+            ) from error
+    backbone.train(was_training)
 
 
 def channels_of(name: str, tensors: Mapping[str, Tensor]) -> int:

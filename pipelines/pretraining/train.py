@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import StudyConfig
-from pipelines.pretraining.backbone import build_backbone, num_features
+from pipelines.pretraining.backbone import build_backbone, check_sizes, num_features
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import Crops, open_crops
 from pipelines.pretraining.encoder import KIND
@@ -59,6 +59,9 @@ def pretrain(
     figures: dict[str, float] = {}
     warnings: list[str] = []
     if config.method != "none":
+        sizes = {"pretraining.global_size": config.global_size}
+        sizes |= {"pretraining.local_size": config.local_size} if config.num_local else {}
+        check_sizes(backbone, config.backbone, sizes)
         outcomes = outcomes or {}
         if session.rank == 0:
             preparing = until_stopped(session, config.steps, progress)
