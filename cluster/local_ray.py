@@ -1,8 +1,8 @@
 """A Ray to run on: the one whose address the environment names, else a small one on this machine, torn down after.
 
 The small one listens on the loopback address alone, asks for a token, has no dashboard, sends no statistics and
-keeps its files in a folder of its own. It dies with this process, however that ends; the folder of one that was
-killed is swept by the next.
+keeps its files in a folder of its own. It dies with this process, however that ends; where that was killed, two
+of Ray's agents follow within two minutes, and the folder is swept by the next.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from storage.errors import RadmillError
 _PREFIX = "radmill-ray-"
 _LONGEST = 18  # characters of the folder for temporary files: a socket's path below it may have 107
 _STARTS = 3
+_ANSWERS_WITHIN_S = 15.0
 _OBJECTS_MB = 100  # of shared memory: nothing large travels through Ray
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -77,7 +78,14 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
 def _answering(address: str) -> Iterator[None]:
     import ray
 
-    _init(f"No Ray answers at RAY_ADDRESS={address}", address=address)
+    otherwise = f"No Ray answers at RAY_ADDRESS={address}"
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        try:  # Ray would try again for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN_S).close()
+        except OSError as error:
+            raise RadmillError(f"{otherwise}: {error.strerror or error}.") from error
+    _init(otherwise, address=address)
     try:
         yield
     finally:

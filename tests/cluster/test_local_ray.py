@@ -50,14 +50,14 @@ def test_nothing_of_it_stays(how: str) -> None:
         assert set(addresses.split(",")) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"} and ids
         if how == "wait":
             process.send_signal(signal.SIGKILL)
-        process.wait(timeout=120)
-        deadline = time.monotonic() + 60
+        process.communicate(timeout=120)
+        deadline = time.monotonic() + 240  # two agents of Ray notice late that it was killed
         while any(alive(int(number)) for number in ids) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not [number for number in ids if alive(int(number))]
         assert len(list(scratch.iterdir())) == (how == "wait")
         again, _ = started("end", scratch)  # sweeps what the killed one left
-        again.wait(timeout=120)
+        again.communicate(timeout=120)
         assert not list(scratch.iterdir())
     finally:
         scratch.rmdir()
@@ -70,11 +70,9 @@ def alive(number: int) -> bool:
         return False
 
 
-@pytest.mark.slow
 def test_an_address_where_nothing_answers_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
-    sentence = r"^No Ray answers at RAY_ADDRESS=127\.0\.0\.1:1: "
+    sentence = r"^No Ray answers at RAY_ADDRESS=127\.0\.0\.1:1: Connection refused\.$"
     with pytest.raises(RadmillError, match=sentence), local_ray.connected(1):
         raise AssertionError("there is no Ray")
 
