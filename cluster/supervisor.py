@@ -205,15 +205,15 @@ class Supervisor:
     def _fell_with(self, generation: int) -> End | None:
         """What broke and took the driver along, for a driver may notice first; None once every node has shown life."""
         shown_at = time.monotonic() + _SHOWS_S
-        while time.monotonic() < shown_at + heartbeat.FENCE_S:
+        # Ends for sure: a node that shows no life is one that has not been heard of for FENCE_S.
+        while True:
             if end := self._broken(generation):
                 return end
             if time.monotonic() > shown_at and all(
                 heard.at > shown_at for heard in self._hearts.heard.values()
             ):
-                break
+                return None
             time.sleep(_POLL_S)
-        return None
 
     def _broken(self, generation: int) -> End | None:
         """What makes waiting useless: the job ends, a node is lost, a node has no Ray any more."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from cluster.attempts import read
+from cluster.graph import MOST_TRIES_AGAIN
 from cluster.graph_file import Graph, Submitted, read_graph
 from cluster.queue import UNKNOWN, JobState, job_states, node_hours
 from jobs.submission import Submission
@@ -70,7 +71,8 @@ def overview(submission: Submission) -> list[StepStatus]:
     folders = [submission.folder / name for name in graph.nodes]
     ids = [one for node in graph.nodes.values() for one in node.ids]
     states = job_states(ids, folders) if graph.config.kind == "slurm" else {}
-    return [_step(submission, graph, node, states) for node in graph.nodes.values()]
+    steps = {node.name: _step(submission, graph, node, states) for node in graph.nodes.values()}
+    return [_asked_again(step, graph, steps) for step in steps.values()]
 
 
 def is_live(steps: Iterable[StepStatus]) -> bool:
@@ -106,6 +108,18 @@ def _step(submission: Submission, graph: Graph, node: Submitted, states: dict[st
         node_hours=node_hours(spent),
         log=log_of(submission.folder / node.name, first.job) if first else None,
     )
+
+
+def _asked_again(step: StepStatus, graph: Graph, steps: dict[str, StepStatus]) -> StepStatus:
+    """An array that failed has not failed for good while the step that finds gaps in its work is still to come."""
+    node = graph.nodes[step.name]
+    mistaken = any(one.record is not None and one.record.users for one in step.tasks.values())
+    if step.state != FAILED or not node.width or mistaken or len(node.tries) > MOST_TRIES_AGAIN:
+        return step
+    live = [name for name, one in graph.nodes.items() if step.name in one.after and is_live([steps[name]])]
+    if not live:
+        return step
+    return replace(step, state=WAITING, words=f"{step.words}; {live[0]} asks for them again")
 
 
 def _supervisor_said(folder: Path, job: str) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.finished import load_encoder
 from pipelines.evaluation.metrics import Floats
+from pipelines.inference import side_by_side
 from pipelines.pretraining.crops import fingerprint, square_crop
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
@@ -59,13 +61,18 @@ def _compute(
 ) -> None:
     model = load_encoder(encoder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     features_ND = np.empty((len(rows), model.num_features), dtype=np.float32)
-    for start in range(0, len(rows), config.batch_size):
+    starts = range(0, len(rows), config.batch_size)
+
+    def features(start: int) -> NDArray[np.float32]:
         batch = rows.iloc[start : start + config.batch_size]
         crops_N2SS = np.stack(
             [square_crop(*segmentation.read_region(row), config.input_size) for _, row in batch.iterrows()]
         )
-        features_ND[start : start + len(batch)] = model.features(crops_N2SS[:, 0], crops_N2SS[:, 1])
-        progress(start + len(batch), len(rows), "features of bones")
+        return model.features(crops_N2SS[:, 0], crops_N2SS[:, 1])
+
+    for start, found_ND in zip(starts, side_by_side(starts, features), strict=True):
+        features_ND[start : start + len(found_ND)] = found_ND
+        progress(start + len(found_ND), len(rows), "features of bones")
     with writing_group(path) as group:
         shape = features_ND.shape
         array = create_array(group, "features", shape, (_CHUNK, shape[1]), np.float32, {})

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipelines.inference import side_by_side
 from pipelines.segmentation.predict import Prediction, Segmenter
-from pipelines.segmentation.references import compare
+from pipelines.segmentation.references import Comparison, compare
 from pipelines.segmentation.regions import RegionCrop, crop_regions
 from pipelines.segmentation.stored import FILMS, INDEX
 from storage.atomic import new_folder
@@ -25,12 +27,13 @@ PART_ARRAYS = "arrays.npz"
 
 
 @dataclass(frozen=True)
-class FilmResult:
-    """A film's rows and arrays."""
+class SegmentedFilm:
+    """What was found on a film, before it has a place in a part."""
 
-    film: dict[str, Any]
-    regions: list[dict[str, Any]]
     prediction: Prediction
+    crops: dict[int, RegionCrop]
+    """By class: of the regions that were found."""
+    comparison: Comparison
 
 
 def part_shard(part: Path) -> str:
@@ -39,62 +42,71 @@ def part_shard(part: Path) -> str:
 
 
 def write_part(store: Store, segmenter: Segmenter, rows: Sequence[Any], start: int, part: Path) -> None:
-    """Segment some films into a folder: crops in a tar, rows in two tables, arrays on the grid."""
+    """Segment some films into a folder: crops in a tar, rows in two tables, arrays on the grid.
+
+    rows: each film's key, subject and bits; start: the place of the first in the arrays.
+    """
+    names = segmenter.settings.regions
+    regions: list[dict[str, Any]] = []
+    films: list[dict[str, Any]] = []
+    arrays: dict[str, list[np.ndarray]] = {"label_map": [], "entropy": [], "expert_weights": []}
     with new_folder(part) as folder:
-        shard = part_shard(part)
-        with ShardWriter(folder / shard) as writer:
-            results = [
-                segment_film(store, segmenter, row, start + number, shard, writer)
-                for number, row in enumerate(rows)
-            ]
-        write_table(
-            folder / INDEX, pd.DataFrame([row for result in results for row in result.regions]), REGION_INDEX
-        )
-        write_table(folder / FILMS, pd.DataFrame([result.film for result in results]), FILM_INDEX)
+        with ShardWriter(folder / part_shard(part)) as writer:
+            segmented = side_by_side(rows, partial(segment_film, store, segmenter))
+            for row, (film, found) in enumerate(zip(rows, segmented, strict=True), start):
+                own = {"key": film.key, "subject": film.subject, "row": row}
+                regions += [own | record for record in write_regions(film.key, names, found, writer)]
+                films.append(own | film_record(found))
+                arrays["label_map"].append(found.prediction.grid_label_map)
+                arrays["entropy"].append(found.prediction.entropy.astype(np.float16))
+                arrays["expert_weights"].append(found.prediction.expert_weights)
+        write_table(folder / INDEX, pd.DataFrame(regions), REGION_INDEX)
+        write_table(folder / FILMS, pd.DataFrame(films), FILM_INDEX)
         np.savez(
             folder / PART_ARRAYS,
-            label_map=np.stack([result.prediction.grid_label_map for result in results]),
-            entropy=np.stack([result.prediction.entropy for result in results]).astype(np.float16),
-            expert_weights=np.stack([result.prediction.expert_weights for result in results]),
+            label_map=np.stack(arrays["label_map"]),
+            entropy=np.stack(arrays["entropy"]),
+            expert_weights=np.stack(arrays["expert_weights"]),
         )
 
 
-def segment_film(
-    store: Store, segmenter: Segmenter, film: Any, row: int, shard: str, writer: ShardWriter
-) -> FilmResult:
-    """Read one film and write its crops; film: its key, subject and bits; row: its place in the arrays."""
+def segment_film(store: Store, segmenter: Segmenter, film: Any) -> SegmentedFilm:
+    """Read one film and find its regions; film: its key, subject and bits."""
     pixels = store.read_image(film.key)
     prediction = segmenter.predict(pixels, int(film.bits))
-    names = segmenter.settings.regions
-    crops = {crop.index: crop for crop in crop_regions(pixels, prediction.label_map, len(names))}
-    regions = []
+    num_regions = len(segmenter.settings.regions)
+    crops = {crop.index: crop for crop in crop_regions(pixels, prediction.label_map, num_regions)}
+    return SegmentedFilm(prediction, crops, compare(store, film.key, prediction, num_regions))
+
+
+def film_record(found: SegmentedFilm) -> dict[str, Any]:
+    """The film's row of FILM_INDEX, but for its name and place."""
+    prediction, placement = found.prediction, found.prediction.placement
+    return {
+        "scale": placement.scale,
+        "offset_y": placement.offset_y,
+        "offset_x": placement.offset_x,
+        "regions_found": len(found.crops),
+        "entropy": region_entropy(prediction, prediction.grid_label_map > 0),
+        **asdict(found.comparison),
+    }
+
+
+def write_regions(
+    key: str, names: Sequence[str], found: SegmentedFilm, writer: ShardWriter
+) -> Iterator[dict[str, Any]]:
+    """Write the film's crops; yields each region's row of REGION_INDEX, but for the film's name and place."""
     for index, name in enumerate(names, start=1):
-        record = {"key": film.key, "subject": film.subject, "region": name, "row": row}
-        if index in crops:
-            record |= write_crop(crops[index], f"{film.key}.{name}", writer) | {
-                "found": True,
-                "entropy": region_entropy(prediction, prediction.grid_label_map == index),
-                "shard": shard,
-            }
-        else:
-            record |= MISSING
-        regions.append(record)
-    placement = prediction.placement
-    return FilmResult(
-        {
-            "key": film.key,
-            "subject": film.subject,
-            "row": row,
-            "scale": placement.scale,
-            "offset_y": placement.offset_y,
-            "offset_x": placement.offset_x,
-            "regions_found": len(crops),
-            "entropy": region_entropy(prediction, prediction.grid_label_map > 0),
-            **asdict(compare(store, film.key, prediction, len(names))),
-        },
-        regions,
-        prediction,
-    )
+        if index not in found.crops:
+            yield {"region": name, **MISSING}
+            continue
+        yield {
+            "region": name,
+            "found": True,
+            "entropy": region_entropy(found.prediction, found.prediction.grid_label_map == index),
+            "shard": writer.path.name,
+            **write_crop(found.crops[index], f"{key}.{name}", writer),
+        }
 
 
 MISSING: dict[str, Any] = {

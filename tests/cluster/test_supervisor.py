@@ -12,6 +12,7 @@ import pytest
 
 from cluster import attempts, heartbeat
 from cluster.allocation import Allocation
+from cluster.announce import new_token
 from cluster.heartbeat import HeartbeatServer
 from cluster.ray_node import RayNode
 from cluster.ray_spec import Place, RaySpec
@@ -80,6 +81,8 @@ def test_a_driver_that_fell_with_a_node_is_told_from_one_that_fell_alone(
     monkeypatch.setattr(heartbeat, "FENCE_S", 4.0)
     one, place = supervisor(tmp_path, scratch, signals)
     one._hearts = HeartbeatServer("127.0.0.1", "secret")
+    place.folder.mkdir(parents=True)
+    new_token(place.token)  # without one `ray start` ends at once
     one._node = RayNode(
         ALLOCATION,
         0,

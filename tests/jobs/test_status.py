@@ -148,6 +148,27 @@ def test_what_failed_is_told_first(
     )
 
 
+def test_an_array_that_will_be_asked_for_again_has_not_failed(
+    run: Submission, slurm_says: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half_way(run, slurm_says)
+    slurm_says(
+        "1|COMPLETED||n1|60|2026-11-20T10:00:00|1|0:0",
+        "2_0|COMPLETED||n1|60|2026-11-20T10:01:00|1|0:0",
+        "2_1|NODE_FAIL||n2|60|2026-11-20T10:01:00|1|0:0",
+        "2_2|COMPLETED||n1|60|2026-11-20T10:01:00|1|0:0",
+        "3|PENDING|Dependency|None assigned|0|Unknown|1|0:0",
+        "4|PENDING|Dependency|None assigned|0|Unknown|2|0:0",
+    )
+    tell(run, "segment", 2, "done", done=32, total=32)
+    told = said(capsys, f"status out={run.out}").splitlines()
+    assert told[3].split()[:2] == ["segment", "waiting"]
+    assert told[3].endswith("tasks 1: lost its node on n2; segment-assemble asks for them again")
+    tell(run, "segment", 1, "failed", said="model=DIR holds no segmenter.", users=True)
+    told = said(capsys, f"status out={run.out}").splitlines()
+    assert told[3].split()[:2] == ["segment", "failed"] and told[3].endswith("model=DIR holds no segmenter.")
+
+
 def test_a_step_whose_second_try_was_cancelled_has_failed(
     run: Submission, slurm_says: Say, capsys: pytest.CaptureFixture[str]
 ) -> None:

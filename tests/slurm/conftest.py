@@ -1,4 +1,4 @@
-"""The lab: one real Slurm cluster for the whole session, taken down whatever happens."""
+"""The lab: one real Slurm cluster for all of these tests, taken down whatever happens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Lab:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # what a failed test left running must not slow the rooms after this one
 def lab() -> Iterator[Lab]:
     """Three nodes with two fake GPUs each; SLURM_CONF of this process points to it."""
     environment = {**os.environ, **{key: os.environ.get(key, value) for key, value in PLACE.items()}, **SHAPE}
