@@ -84,7 +84,7 @@ def evaluate_subjects(
     seed: int,
     regions: pd.DataFrame | None = None,
     folds: pd.DataFrame | None = None,
-    oracle: Mapping[str, float] | None = None,
+    oracle: Mapping[str, Any] | None = None,
     background: Background | None = None,
 ) -> dict[str, Any]:
     """Every measure of the module's docstring.
@@ -186,15 +186,21 @@ def _contrasts(baselines: list[dict[str, Any]], primary: str) -> dict[str, Any]:
     }
 
 
-def oracle_check(auc: float, oracle: Mapping[str, float]) -> dict[str, Any]:
+def oracle_check(auc: float, oracle: Mapping[str, Any]) -> dict[str, Any]:
     """Compare an AUC with that of a perfect reader of the phantoms' true geometry ({auc, low, high}).
 
-    Better than perfect is a leak: `alarm` is true where the AUC lies above the oracle's interval.
+    Better than perfect is a leak: `alarm` is true where the AUC lies above the oracle's interval. Where the cohort
+    has a planted shortcut ({shortcut, shortcut_auc}), the sentence names it.
     """
     alarm = bool(auc > oracle["high"])
     where = "above" if alarm else "not above"
     sentence = f"AUC {auc:.3f} is {where} the oracle's interval {oracle['low']:.3f} to {oracle['high']:.3f}"
     reason = ": the outcome has leaked into the prediction." if alarm else "."
+    if "shortcut" in oracle:
+        alone = f"{oracle['shortcut']}, which alone reaches {oracle['shortcut_auc']:.3f}"
+        reason = (
+            f": it reads the planted shortcut, {alone}." if alarm else f"; the planted shortcut is {alone}."
+        )
     return {
         "value": oracle["auc"],
         "low": oracle["low"],

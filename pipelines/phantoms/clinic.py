@@ -12,6 +12,7 @@ from pipelines.phantoms.filters import blurred
 from pipelines.phantoms.framing import Framing
 from pipelines.phantoms.overlays import blend, draw_marker
 from pipelines.phantoms.physics import Beam, Paths, expose
+from pipelines.phantoms.shortcut import Shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def develop(
     framing: Framing,
     bone_HW: Booleans,
     side: str,
+    shortcut: Shortcut,
 ) -> Floats:
     """Return gray levels 0..1, more attenuation brighter, HxW float32."""
     scale = framing.camera.pixels_per_mm
@@ -53,15 +55,18 @@ def develop(
     for strength, band_mm in zip(vendor.enhancement_3, BANDS_MM, strict=True):
         if band_mm * scale > 0.4:
             image += strength * rng.uniform(0.5, 1.2) * (image - blurred(image, band_mm * scale))
-    image = _auto_range(rng, image, paths, bone_HW)
+    image = _auto_range(rng, image, paths, bone_HW, shortcut)
     centre_xy = _marker_place(rng, paths, image.shape)
-    image = draw_marker(rng, image, side, centre_xy, float(rng.uniform(0.9, 1.3)))
+    ball = shortcut.sign if shortcut.kind == "marker" else None
+    image = draw_marker(rng, image, side, centre_xy, float(rng.uniform(0.9, 1.3)), ball)
     steepness = vendor.steepness * rng.uniform(0.8, 1.2)
     image = _display_curve(image, steepness, rng.uniform(0.45, 0.62))
     return _shutter(rng, image, framing)
 
 
-def _auto_range(rng: np.random.Generator, image: Floats, paths: Paths, bone_HW: Booleans) -> Floats:
+def _auto_range(
+    rng: np.random.Generator, image: Floats, paths: Paths, bone_HW: Booleans, shortcut: Shortcut
+) -> Floats:
     """Map flesh and bone to levels drawn for this film alone.
 
     Automatic exposure and ranging do this in a clinic, and it keeps the mean gray free of the T-score.
@@ -69,7 +74,8 @@ def _auto_range(rng: np.random.Generator, image: Floats, paths: Paths, bone_HW: 
     flesh_HW = (paths.tissue > 8) & (paths.cortex + paths.spongiosa < 0.1)
     flesh = float(image[flesh_HW].mean()) if flesh_HW.any() else 0.5
     bone = float(image[bone_HW].mean()) if bone_HW.any() else flesh + 0.5
-    low, high = rng.uniform(0.26, 0.44), rng.uniform(0.60, 0.78)
+    low = shortcut.squeeze("exposure", rng.uniform(0.26, 0.44), 0.26, 0.44)
+    high = shortcut.squeeze("exposure", rng.uniform(0.60, 0.78), 0.60, 0.78)
     return (low + (image - flesh) * ((high - low) / max(bone - flesh, 0.05))).astype(np.float32)
 
 

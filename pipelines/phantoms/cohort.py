@@ -28,6 +28,7 @@ from pipelines.phantoms.dicom_file import phantom_dicom
 from pipelines.phantoms.effects import oracle_auc
 from pipelines.phantoms.film import Film, render, subject_of
 from pipelines.phantoms.png_file import phantom_png
+from pipelines.phantoms.shortcut import shortcut_of
 from pipelines.phantoms.streams import Stream, stream
 from pipelines.phantoms.subject import SubjectGeometry
 from pipelines.progress import Progress, silent
@@ -171,4 +172,12 @@ def _oracle(labelled: list[SubjectGeometry], config: PhantomsConfig) -> dict[str
     # the outcome follows the T-score as the CSV gives it
     t_score_n = np.round(np.array([s.health.t_score for s in labelled]), 2)
     seed = int(stream(config.seed, 0, 0, Stream.OUTCOME).integers(2**31))
-    return {"effect": config.effect, **oracle_auc(index_n, t_score_n, seed)}
+    told = {"effect": config.effect, **oracle_auc(index_n, t_score_n, seed)}
+    if config.shortcut == "none" or told["auc"] is None:
+        return told
+    sign_n = np.array([shortcut_of(s, config).sign for s in labelled])
+    # as the index does, the sign stands for health where it is low
+    return told | {
+        "shortcut": config.shortcut,
+        "shortcut_auc": oracle_auc(-1.0 * sign_n, t_score_n, seed)["auc"],
+    }

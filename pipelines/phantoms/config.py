@@ -10,6 +10,7 @@ POPULATIONS = ("adult", "child")
 EFFECTS = ("null", "paper", "demo")
 FORMATS = ("dicom", "png")
 APPEARANCES = ("clinic", "random")
+SHORTCUTS = ("none", "marker", "exposure", "vendor", "size", "side")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,6 +25,8 @@ class PhantomsConfig:
     """adult, or child: growing bones, no outcomes."""
     effect: str | None = "paper"
     """Planted correlation between T-score and cortical index: null 0, paper .65, demo .80."""
+    shortcut: str = "none"
+    """What else the outcome shows in, in nine of ten subjects: none, marker, exposure, vendor, size or side."""
     height: int = 512
     """Rows of a film in pixels."""
     width: int = 400
@@ -48,6 +51,11 @@ class PhantomsConfig:
         check_one_of("phantoms.effect", self.effect, EFFECTS)
         check_one_of("phantoms.format", self.format, FORMATS)
         check_one_of("phantoms.appearance", self.appearance, APPEARANCES)
+        check_one_of("phantoms.shortcut", self.shortcut, SHORTCUTS)
+        if self.shortcut != "none" and (self.population, self.appearance) != ("adult", "clinic"):
+            raise ConfigError(
+                f"phantoms.shortcut={self.shortcut} needs phantoms.population=adult and phantoms.appearance=clinic."
+            )
         check_between("phantoms.height", self.height, 96, 4096)
         check_between("phantoms.width", self.width, 96, 4096)
         check_between("phantoms.annotators", self.annotators, 0, 9)

@@ -15,6 +15,7 @@ from pipelines.phantoms.framing import Framing, frame_clinic, frame_random
 from pipelines.phantoms.hand import Hand, make_hand
 from pipelines.phantoms.physics import Paths, draw_beam
 from pipelines.phantoms.projection import Canvas, project_bone
+from pipelines.phantoms.shortcut import shortcut_of, with_body
 from pipelines.phantoms.streams import Stream, stream
 from pipelines.phantoms.subject import SubjectGeometry, draw_subject
 from pipelines.phantoms.tissue import soft_tissue_mm
@@ -47,7 +48,8 @@ class Film:
 
 def subject_of(config: PhantomsConfig, number: int) -> SubjectGeometry:
     """Draw subject `number` of the cohort from the cohort's seed."""
-    return draw_subject(stream(config.seed, number, 0, Stream.SUBJECT), config, number)
+    subject = draw_subject(stream(config.seed, number, 0, Stream.SUBJECT), config, number)
+    return with_body(subject, shortcut_of(subject, config))
 
 
 def render(subject: SubjectGeometry, order: int, config: PhantomsConfig) -> Film:
@@ -55,15 +57,17 @@ def render(subject: SubjectGeometry, order: int, config: PhantomsConfig) -> Film
     pose = stream(config.seed, subject.number, order, Stream.POSE)
     anatomy = stream(config.seed, subject.number, 0, Stream.ANATOMY)
     look = stream(config.seed, subject.number, order, Stream.APPEARANCE)
+    shortcut = shortcut_of(subject, config)
     shape, side = (config.height, config.width), subject.sides[order]
     hand = make_hand(subject, pose, anatomy, LOOSENESS[config.appearance])
     frame = frame_clinic if config.appearance == "clinic" else frame_random
     framing = frame(pose, hand.landmarks_372, side, shape, subject.missing)
     canvas = _project(subject, hand, framing, shape)
     paths = _paths(pose, subject, hand, framing, canvas)
-    beam, vendor = draw_beam(look), VENDORS[int(look.integers(len(VENDORS)))]
+    beam = draw_beam(look)
+    vendor = VENDORS[shortcut.choose("vendor", int(look.integers(len(VENDORS))), len(VENDORS))]
     if config.appearance == "clinic":
-        levels = develop(look, paths, beam, vendor, framing, canvas.truth > 0, side)
+        levels = develop(look, paths, beam, vendor, framing, canvas.truth > 0, side, shortcut)
         bits, photometric = int(look.choice(vendor.bits)), _polarity(look, vendor.monochrome1)
     else:
         levels = randomise(look, paths, framing, subject.metacarpal3_mm, side)

@@ -46,9 +46,17 @@ def random_text(rng: np.random.Generator) -> str:
 
 
 def draw_marker(
-    rng: np.random.Generator, image: Floats, letter: str, centre_xy: tuple[float, float], value: float
+    rng: np.random.Generator,
+    image: Floats,
+    letter: str,
+    centre_xy: tuple[float, float],
+    value: float,
+    ball: bool | None = None,
 ) -> Floats:
-    """Lay a lead side marker on the film: a letter, initials, often on a faint plate; tilted a little."""
+    """Lay a lead side marker on the film: a letter, initials, often on a faint plate; tilted a little.
+
+    ball: whether a lead ball hangs below, as some markers have to tell that the patient stood; None leaves it to rng.
+    """
     shape, unit = image.shape, image.shape[0] / 320
     width, height = rng.uniform(18, 42) * unit, rng.uniform(24, 70) * unit
     x, y = centre_xy[0] - width / 2, centre_xy[1] - height / 2
@@ -60,9 +68,10 @@ def draw_marker(
     lead = np.maximum(
         lead, stencil(shape, initials, below, font, float(rng.uniform(0.25, 0.6) * unit), max(1, stroke - 1))
     )
-    if rng.random() < 0.15:
-        ball = int(x + width / 2), int(y + height - 8 * unit)
-        cv2.circle(lead, ball, int(rng.uniform(4, 10) * unit), 1.0, -1)
+    hangs = rng.random() < 0.15 if ball is None else ball
+    if hangs:
+        below = int(x + width / 2), int(y + height - 8 * unit)
+        cv2.circle(lead, below, int(rng.uniform(4, 10) * unit), 1.0, -1)
     plate = np.zeros(shape, np.float32)
     if rng.random() < 0.6:
         cv2.rectangle(plate, (int(x), int(y)), (int(x + width), int(y + height)), 1.0, -1)

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     APPEARANCE = 3
     ANNOTATORS = 4
     OUTCOME = 5
+    SHORTCUT = 6
 
 
 def stream(seed: int, subject: int, film: int, purpose: Stream) -> np.random.Generator:
