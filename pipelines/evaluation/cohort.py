@@ -55,7 +55,13 @@ class Cohort:
     @property
     def widening(self) -> float:
         """How much wider than the bootstrap's the intervals of trained scores are; see `fold_widening`."""
-        return fold_widening(len(np.unique(self.fold_NR)))
+        return fold_widening(len(np.unique(self.fold_NR)), self.test_over_train)
+
+    @property
+    def test_over_train(self) -> float:
+        """Subjects who test a fold over those who train it, as the mean over folds: sites are not equally large."""
+        sizes_K = np.unique(self.fold_NR[:, 0], return_counts=True)[1]
+        return float(np.mean(sizes_K / (sizes_K.sum() - sizes_K))) if len(sizes_K) > 1 else 1.0
 
     @property
     def is_fixed(self) -> bool:

@@ -89,4 +89,4 @@ def paired_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> di
     gain_RF = np.full((cohort.fold_NR.shape[1], num_folds), np.nan)
     for place, (repeat, fold, _) in enumerate(cohort.fold_members(first_NR)):
         gain_RF[repeat, np.searchsorted(np.unique(cohort.fold_NR), fold)] = first_F[place] - second_F[place]
-    return corrected_resampled_t(gain_RF, 1 / max(1, num_folds - 1)).to_dict()
+    return corrected_resampled_t(gain_RF, cohort.test_over_train).to_dict()

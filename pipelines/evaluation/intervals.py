@@ -54,12 +54,12 @@ def bootstrap_weights(outcome_N: Ints, seed: int, resamples: int = RESAMPLES) ->
     return weights_BN
 
 
-def fold_widening(num_folds: int) -> float:
+def fold_widening(num_folds: int, test_over_train: float) -> float:
     """How much wider an interval over `num_folds` folds is than that of a fixed test set (1 for one fold).
 
     The variance over K folds is 1/K + n_test/n_train, not 1/K, of one fold's (Nadeau and Bengio 2003).
     """
-    return float(np.sqrt(1 + num_folds / (num_folds - 1))) if num_folds > 1 else 1.0
+    return float(np.sqrt(1 + num_folds * test_over_train)) if num_folds > 1 else 1.0
 
 
 def percentile_interval(

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import StratifiedKFold
 
+from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.intervals import (
     bootstrap_weights,
     corrected_resampled_t,
@@ -79,15 +80,29 @@ def test_holm_textbook() -> None:
 
 
 def test_widening_is_that_of_nadeau_and_bengio_and_stays_within_the_bounds() -> None:
-    assert fold_widening(1) == 1.0
-    assert fold_widening(5) == pytest.approx(1.5)
+    assert fold_widening(1, 1.0) == 1.0
+    assert fold_widening(5, 0.25) == pytest.approx(1.5)
     resampled_B = np.linspace(0.5, 0.9, 401)
     plain, wide = (
         percentile_interval(0.7, resampled_B),
-        percentile_interval(0.7, resampled_B, fold_widening(5)),
+        percentile_interval(0.7, resampled_B, fold_widening(5, 0.25)),
     )
     assert wide.high - 0.7 == pytest.approx(1.5 * (plain.high - 0.7))
     assert percentile_interval(0.9, resampled_B + 0.2, 1.5).high == 1.0
+
+
+@pytest.mark.parametrize(("sizes", "ratio"), [([40] * 5, 0.25), ([100, 50, 50], (1 + 1 / 3 + 1 / 3) / 3)])
+def test_folds_of_unequal_size_count_as_large_as_they_are(sizes: list[int], ratio: float) -> None:
+    fold_N1 = np.repeat(np.arange(len(sizes)), sizes)[:, None]
+    cohort = Cohort(
+        subjects=[str(number) for number in range(200)],
+        outcome_N=np.arange(200) % 2,
+        probability_NR=np.full((200, 1), 0.5),
+        fold_NR=fold_N1,
+        prediction_NR=np.zeros((200, 1), np.int64),
+    )
+    assert cohort.test_over_train == pytest.approx(ratio)
+    assert cohort.widening == pytest.approx(np.sqrt(1 + len(sizes) * ratio))
 
 
 def test_folds_of_a_null_are_covered_by_the_widened_interval_alone() -> None:
@@ -95,7 +110,7 @@ def test_folds_of_a_null_are_covered_by_the_widened_interval_alone() -> None:
     rng = np.random.default_rng(0)
     outcome_N = (np.arange(100) < 30).astype(np.int64)
     weights_BN = bootstrap_weights(outcome_N, seed=1, resamples=400)
-    covered = {1.0: 0, fold_widening(5): 0}
+    covered = {1.0: 0, fold_widening(5, 0.25): 0}
     for seed in range(60):
         x_ND, values = rng.normal(size=(100, 10)), []
         for train, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(x_ND, outcome_N):
@@ -106,7 +121,7 @@ def test_folds_of_a_null_are_covered_by_the_widened_interval_alone() -> None:
         for factor in covered:
             interval = percentile_interval(mean_B[0], mean_B[1:], factor)
             covered[factor] += interval.low <= 0.5 <= interval.high
-    assert covered[1.0] / 60 < 0.9 <= covered[fold_widening(5)] / 60
+    assert covered[1.0] / 60 < 0.9 <= covered[fold_widening(5, 0.25)] / 60
 
 
 def test_a_few_dozen_of_the_benchmarks_cohorts() -> None:
