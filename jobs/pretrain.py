@@ -26,9 +26,9 @@ def check(settings: Settings) -> None:
 
     check_method(settings)
     store = opened_store(settings)
-    open_segmentation(store.root, segmentation_id(Path(str(settings.out))))
     if settings.pretraining.method == "supcon" and not subject_outcomes(store, settings.study):
         raise InputError(_without_outcomes(f"store={store.root} has none"))
+    open_segmentation(store.root, segmentation_id(Path(str(settings.out))))
 
 
 def check_method(settings: Settings) -> None:

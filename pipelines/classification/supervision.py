@@ -13,7 +13,6 @@ splits.protocol=paper has validation subjects of its own, which serve the same.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,8 +70,7 @@ def hold_back(one: Round, outcomes: Mapping[str, int]) -> Round:
     if one.validation:
         return one
     outcome_S = [outcomes[subject] for subject in one.train]
-    counts = Counter({0: 0, 1: 0} | Counter(outcome_S))
-    rare, count = min(counts.items(), key=lambda item: item[1])
+    count, rare = min((outcome_S.count(value), value) for value in (1, 0))
     if count < HELD_BACK:
         raise ConfigError(
             f"pretraining.method={METHOD} holds back the outcomes of a quarter of the training subjects, to choose "

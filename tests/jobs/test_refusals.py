@@ -114,6 +114,10 @@ FORESEEN = [
         "run study=hsg raw={0}/bare/films store={0}/new out={0}/out pretraining.method=supcon",
         "has no stage pretrain; set supervised.supcon=true instead",
     ),
+    (
+        "pretrain store={0}/bare-store out={0}/out method=supcon",
+        "pretraining.method=supcon learns from outcomes, but store={0}/bare-store has none; use simclr",
+    ),
     ("pretrain store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     ("classify store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,41 +29,46 @@ from storage.manifest import Store
 from storage.schemas import FOLDS, INNER, SPLITS, SUBJECTS
 from storage.tables import read_table
 
-SMALL = ["method=supcon", "backbone=test_resnet", "steps=6", "batch_size=16", "warmup_steps=1", "bf16=false"]
-SMALL += ["checkpoint_every_steps=2", "threads=1", "crop_pixels=40", "global_size=32", "local_size=32"]
+SMALL = ["method=supcon", "backbone=test_resnet", "steps=4", "batch_size=16", "warmup_steps=1", "bf16=false"]
+SMALL += ["checkpoint_every_steps=1", "threads=1", "crop_pixels=40", "global_size=32", "local_size=32"]
 SMALL += ["num_local=1", "projection_hidden=16", "projection_size=8", "splits.folds=2", "splits.repeats=1"]
 FOLD = ["repeat-0-fold-0", "repeat-0-fold-1"]
 ENCODERS = [*FOLD, "."]
 
+Place = Callable[..., Flow]
+
+
+def flow_in(developed: Any, toys: ModuleType, place: Path, out: str, *words: str, watch: Any = shown) -> Flow:
+    """A flow into place/out, of the toys' study, whose segmenter has segmented place/store."""
+    typed = [f"store={place}/store", f"out={place / out}", *SMALL, *words]
+    settings = settings_for(JOBS["pretrain"], typed)
+    settings = replace(settings, study=toys.STUDY, classification=replace(toys.CONFIG, l2=[0.1]))
+    segmented = {"model_id": developed.segmentation.model_id, "model": str(developed.segmenter)}
+    (place / out / "segment").mkdir(parents=True, exist_ok=True)
+    (place / out / "segment" / "segmentation.json").write_text(json.dumps(segmented))
+    return Flow(place / out, settings, watch)
+
 
 @pytest.fixture(scope="module")
-def developed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """The toys' module, and a store of theirs that their segmenter has segmented."""
-    file = Path(__file__).parents[1] / "pipelines" / "classification" / "toys.py"
-    spec = importlib.util.spec_from_file_location("pretraining_toys", file)
-    assert spec and spec.loader
-    toys = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = toys
-    spec.loader.exec_module(toys)
-    return toys, toys.develop(tmp_path_factory.mktemp("developed"))
+def trained(developed: Any, toys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with store and out, in which SupCon has been trained in two folds; tests only read it."""
+    place = tmp_path_factory.mktemp("trained")
+    shutil.copytree(developed.store.root, place / "store")
+    pretrain(flow_in(developed, toys, place, "out"), place / "store")
+    return place
 
 
 @pytest.fixture
-def place(developed: tuple[Any, Any], tmp_path: Path) -> Callable[..., tuple[Flow, Path]]:
-    """place(out, *words) -> a flow into tmp_path/out, and a store that is this test's own."""
-    toys, made = developed
-    store = tmp_path / "store"
-    shutil.copytree(made.store.root, store)
+def place(trained: Path, developed: Any, toys: ModuleType, tmp_path: Path) -> Place:
+    """place(out, *words) -> a flow into tmp_path/out; tmp_path holds copies of store and out."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return partial(flow_in, developed, toys, tmp_path)
 
-    def flow(out: str, *words: str, watch: Any = shown) -> tuple[Flow, Path]:
-        settings = settings_for(JOBS["pretrain"], [f"store={store}", f"out={tmp_path / out}", *SMALL, *words])
-        settings = replace(settings, study=toys.STUDY, classification=replace(toys.CONFIG, l2=[0.1]))
-        segmented = {"model_id": made.segmentation.model_id, "model": str(made.segmenter)}
-        (tmp_path / out / "segment").mkdir(parents=True, exist_ok=True)
-        (tmp_path / out / "segment" / "segmentation.json").write_text(json.dumps(segmented))
-        return Flow(tmp_path / out, settings, watch), store
 
-    return flow
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The store of `place`."""
+    return tmp_path / "store"
 
 
 def weights(flow: Flow) -> list[bytes]:
@@ -71,9 +76,10 @@ def weights(flow: Flow) -> list[bytes]:
     return [(flow.out / "pretrain" / name / "model.safetensors").read_bytes() for name in ENCODERS]
 
 
-def test_a_folds_encoder_does_not_hang_on_the_outcomes_of_whom_it_is_tested_on(place: Any) -> None:
-    flow, root = place("first")
-    pretrain(flow, root)
+def test_a_folds_encoder_does_not_hang_on_the_outcomes_of_whom_it_is_tested_on(
+    place: Place, root: Path
+) -> None:
+    flow = place("out")
     known = {name: set(learnt_from(flow.out / "pretrain" / name / "subjects.parquet")) for name in ENCODERS}
     splits = read_table(next((root / "splits").glob("folds-*.parquet")), SPLITS)
     tested = [
@@ -91,14 +97,14 @@ def test_a_folds_encoder_does_not_hang_on_the_outcomes_of_whom_it_is_tested_on(p
     outcomes.loc[of_fold, "outcome"] = outcomes.loc[of_fold, "outcome"].to_numpy()[::-1]
     assert not outcomes["outcome"].equals(store.outcomes["outcome"])
     store.write_outcomes(outcomes)
-    other, _ = place("permuted")
+    other = place("permuted")
     pretrain(other, root)
     same = [one == two for one, two in zip(weights(flow), weights(other), strict=True)]
     assert same == [True, False, False]
 
 
 def test_killed_in_the_midst_of_a_fold_it_goes_on_bit_for_bit(
-    place: Any, capsys: pytest.CaptureFixture[str]
+    place: Place, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Killed(BaseException):
         pass
@@ -114,22 +120,16 @@ def test_killed_in_the_midst_of_a_fold_it_goes_on_bit_for_bit(
 
         return watch
 
-    whole, root = place("whole")
-    pretrain(whole, root)
-    killed, _ = place(
-        "killed", watch=until(6 + 5)
-    )  # step 5 of the second encoder; its checkpoint is of step 4
+    killed = place("killed", watch=until(4 + 3))  # after step 3 of the second encoder, before its checkpoint
     with pytest.raises(Killed):
         pretrain(killed, root)
     first = killed.out / "pretrain" / FOLD[0] / "model.safetensors"
     before = first.stat().st_mtime_ns
-    assert [path.name for path in (killed.out / "pretrain" / FOLD[1] / "checkpoints").iterdir()] == [
-        "step-00000002",
-        "step-00000004",
-    ]
-    again, _ = place("killed")
+    checkpoints = killed.out / "pretrain" / FOLD[1] / "checkpoints"
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000001", "step-00000002"]
+    again = place("killed")
     pretrain(again, root)
-    assert weights(again) == weights(whole)
+    assert weights(again) == weights(place("out"))
     assert first.stat().st_mtime_ns == before
     assert not list((again.out / "pretrain").rglob("checkpoints"))
     capsys.readouterr()
@@ -139,9 +139,10 @@ def test_killed_in_the_midst_of_a_fold_it_goes_on_bit_for_bit(
     )
 
 
-def test_each_fold_is_read_by_its_own_encoder_and_chosen_on_whom_it_held_back(place: Any) -> None:
-    flow, root = place("out")
-    pretrain(flow, root)
+def test_each_fold_is_read_by_its_own_encoder_and_chosen_on_whom_it_held_back(
+    place: Place, root: Path
+) -> None:
+    flow = place("out")
     classified = classify(flow, root).path
     subjects = read_table(classified / "subjects.parquet", SUBJECTS)
     assert set(subjects["method"]) == {"supcon"} and len(subjects) == 48
@@ -160,7 +161,7 @@ def test_each_fold_is_read_by_its_own_encoder_and_chosen_on_whom_it_held_back(pl
     metrics = evaluate_subjects(subjects, 1, folds=folds)
     assert 0 <= metrics["auc"]["value"] <= 1
 
-    swapped, _ = place("swapped")
+    swapped = place("swapped")
     shutil.copytree(flow.out / "pretrain", swapped.out / "pretrain")
     shutil.copy(
         flow.out / "pretrain" / "model.safetensors", swapped.out / "pretrain" / FOLD[1] / "model.safetensors"
@@ -174,9 +175,7 @@ def test_each_fold_is_read_by_its_own_encoder_and_chosen_on_whom_it_held_back(pl
     assert same[tested.index[tested == 0]].all() and not same[tested.index[tested == 1]].any()
 
 
-def test_encoders_of_other_splits_are_refused(place: Any) -> None:
-    flow, root = place("out")
-    pretrain(flow, root)
+def test_encoders_of_other_splits_are_refused(place: Place, root: Path) -> None:
     for words, sentence in (
         (
             ["splits.seed=7"],
@@ -187,16 +186,15 @@ def test_encoders_of_other_splits_are_refused(place: Any) -> None:
             r"repeat-1-fold-0 holds no encoder of supcon for repeat-1-fold-0; run radmill",
         ),
     ):
-        other, _ = place("out", *words)
         with pytest.raises(InputError, match=sentence):
-            classify(other, root)
-    pretrain(place("none", "method=none")[0], root)
-    before = classify(place("none", "method=none")[0], root).summary()
-    assert before.startswith("AUC 0.")
+            classify(place("out", *words), root)
+    untrained = place("none", "method=none", "splits.seed=7")
+    pretrain(untrained, root)
+    assert classify(untrained, root).summary().startswith("AUC 0.")  # one encoder serves all splits
 
 
-def test_the_papers_validation_subjects_are_held_back(place: Any) -> None:
-    flow, root = place("paper", "splits.protocol=paper")
+def test_the_papers_validation_subjects_are_held_back(place: Place, root: Path) -> None:
+    flow = place("paper", "splits.protocol=paper")
     pretrain(flow, root)
     splits = read_table(next((root / "splits").glob("paper-*.parquet")), SPLITS).set_index("subject")["split"]
     known = learnt_from(flow.out / "pretrain" / FOLD[0] / "subjects.parquet")
@@ -206,20 +204,19 @@ def test_the_papers_validation_subjects_are_held_back(place: Any) -> None:
     assert set(subjects["threshold"]) == {0.5}
 
 
-def test_the_answers_to_imbalance_change_the_encoders(place: Any) -> None:
-    found = []
-    for number, words in enumerate(([], ["class_balance=false"], ["supervised_minority=true"])):
-        flow, root = place(f"out{number}", *words)
+def test_the_answers_to_imbalance_change_the_encoders(place: Place, root: Path) -> None:
+    found = [weights(place("out"))]
+    for word in ("class_balance=false", "supervised_minority=true"):
+        flow = place(word, word)
         pretrain(flow, root)
         found.append(weights(flow))
-    for folds in zip(*found, strict=True):
-        assert len(set(folds)) == 3
+    for encoders in zip(*found, strict=True):
+        assert len(set(encoders)) == 3
 
 
 @pytest.mark.slow
-def test_outcomes_by_lot_are_known_by_heart_and_predict_nobody(place: Any) -> None:
-    words = ["steps=150", "batch_size=32", "checkpoint_every_steps=150", "splits.folds=3"]
-    flow, root = place("null", *words)
+def test_outcomes_by_lot_are_known_by_heart_and_predict_nobody(place: Place, root: Path) -> None:
+    flow = place("null", "steps=150", "batch_size=32", "checkpoint_every_steps=150", "splits.folds=3")
     store = Store.open(root)
     lot = np.random.default_rng(5).permutation(store.outcomes["outcome"].to_numpy())
     store.write_outcomes(store.outcomes.assign(outcome=lot))
