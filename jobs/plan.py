@@ -77,22 +77,34 @@ def _lines(job: Job, settings: Settings) -> list[str]:
     if settings.store is not None and "raw" not in job.required:
         lines += _store_lines(Path(settings.store))
     counts = _counts(job, settings)
-    if counts is not None and (counts.subjects or "splits" in job.sections):
+    if counts is not None and (counts.subjects or "classification" in job.sections):
         lines += _precision_lines(counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):
         if job.name in (stage, "demo", "run") and not (section == "segmentation" and settings.segmenter):
             training = getattr(settings, section)
+            encoders = _encoders(settings) if stage == "pretrain" else ""
             lines.append(
-                f"{stage}: {training.steps:,} steps of {training.batch_size}, "
+                f"{stage}: {encoders}{training.steps:,} steps of {training.batch_size}, "
                 f"a checkpoint every {training.checkpoint_every_steps}"
             )
-    if "splits" in job.sections:
+    if "classification" in job.sections:
         splits = settings.splits
         lines.append(
             f"evaluation: {splits.repeats} repeats of {splits.folds} folds by subject, seeds from {splits.seed}"
         )
         lines += _fold_lines(counts, splits.folds)
     return lines
+
+
+def _encoders(settings: Settings) -> str:
+    """How many encoders the stage pretrain trains, where it is more than one."""
+    if settings.pretraining.method != "supcon" or settings.study.whole_films:
+        return ""
+    splits = settings.splits
+    if splits.by == "site":
+        return "an encoder for each X-ray machine and one for all, each of "
+    folds = splits.repeats * (1 if splits.protocol == "paper" else splits.folds)
+    return f"{folds + 1} encoders, one for each of {folds} folds and one for all, each of "
 
 
 def _counts(job: Job, settings: Settings) -> Counts | None:

@@ -1,8 +1,10 @@
-"""Self-supervised pretraining on the region crops of subjects without outcome."""
+"""Pretraining on the region crops: self-supervised, one encoder for all; or by outcomes, SupCon, one for every fold."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jobs.config import Settings
 from jobs.flow import Flow
@@ -10,25 +12,53 @@ from jobs.folders import held, opened_store, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.training import run_training
 from pipelines.progress import Progress
-from storage.errors import ConfigError
+from storage.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from pipelines.classification.rounds import Round
+    from storage.manifest import Store
 
 
 def check(settings: Settings) -> None:
-    """There is a store, this run has segmented it, and the method can be had from the command line."""
+    """There is a store, this run has segmented it, and what the method learns from is there."""
+    from pipelines.classification.labelled import subject_outcomes
     from pipelines.segmentation.stored import open_segmentation
 
     check_method(settings)
-    open_segmentation(opened_store(settings).root, segmentation_id(Path(str(settings.out))))
+    store = opened_store(settings)
+    if settings.pretraining.method == "supcon" and not subject_outcomes(store, settings.study):
+        raise InputError(_without_outcomes(f"store={store.root} has none"))
+    open_segmentation(store.root, segmentation_id(Path(str(settings.out))))
 
 
 def check_method(settings: Settings) -> None:
-    """ConfigError for supcon, to which no job gives outcomes: it would be SimCLR under another name."""
-    if settings.pretraining.method == "supcon":
+    """ConfigError where supcon could have no outcomes to learn from, or is not what pretrains whole films."""
+    if settings.pretraining.method != "supcon":
+        return
+    if settings.study.whole_films:
         raise ConfigError(
-            "pretraining.method=supcon learns from the outcomes of a fold's training part, once for each fold, and no"
-            " job trains an encoder for each fold; use simclr, swav or vicreg, which need no outcomes (for whole"
-            " films, supervised.supcon=true)."
+            f"The study {settings.study.name} reads whole films and has no stage pretrain; set supervised.supcon=true "
+            "instead of pretraining.method=supcon."
         )
+    if settings.population == "child":
+        raise ConfigError(_without_outcomes("population=child has none to predict"))
+    if (
+        settings.raw is not None
+        and settings.outcomes is None
+        and not _has_outcomes(Path(str(settings.store)))
+    ):
+        raise ConfigError(_without_outcomes("outcomes=FILE is not given"))
+
+
+def _has_outcomes(store: Path) -> bool:
+    """Whether an earlier ingest has left outcomes, which count until it is given others."""
+    from storage.manifest import Store
+
+    return (store / "store.json").is_file() and not Store.open(store).outcomes.empty
+
+
+def _without_outcomes(why: str) -> str:
+    return f"pretraining.method=supcon learns from outcomes, but {why}; use simclr, swav or vicreg."
 
 
 def main(settings: Settings) -> int:
@@ -40,18 +70,70 @@ def main(settings: Settings) -> int:
 
 
 def pretrain(flow: Flow, store_root: Path) -> StageFolder:
-    """OUT/pretrain/model.safetensors: the encoder."""
+    """OUT/pretrain/model.safetensors: the encoder; by SupCon the finished model's, beside one for every fold."""
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
     model_id = segmentation_id(flow.out)
-
-    def action(folder: Path, progress: Progress) -> str:
-        inputs = {"store": str(store.root), "segmentation": model_id}
-        metrics = run_training("pretrain", settings, folder, progress, **inputs)
-        if not metrics:
-            return "an encoder as it was initialised, a control"
-        return f"{metrics['crops']:,.0f} crops, {metrics['steps']:,.0f} steps, loss {metrics['loss']:.3f}"
-
     inputs = {"store": store.fingerprint(), "segmentation": model_id}
-    return flow.stage("pretrain", sections=("pretraining",), inputs=inputs, action=action)
+    if settings.pretraining.method == "supcon":
+        inputs["outcomes"] = store.outcomes_fingerprint()
+
+        def action(folder: Path, progress: Progress) -> str:
+            return _every_round(settings, store, model_id, folder, progress)
+
+        return flow.stage("pretrain", sections=("pretraining", "splits"), inputs=inputs, action=action)
+
+    def alone(folder: Path, progress: Progress) -> str:
+        read = {"store": str(store.root), "segmentation": model_id}
+        return _told(run_training("pretrain", settings, folder, progress, **read))
+
+    return flow.stage("pretrain", sections=("pretraining",), inputs=inputs, action=alone)
+
+
+def _every_round(settings: Settings, store: Store, model_id: str, folder: Path, progress: Progress) -> str:
+    """An encoder for every fold, then the finished model's; those that are there already are kept."""
+    from pipelines.classification.labelled import subject_outcomes
+    from pipelines.classification.supervision import supervised_rounds
+
+    rounds = supervised_rounds(store, settings.splits, subject_outcomes(store, settings.study))
+    for done, one in enumerate(rounds):
+
+        def of_all(step: int, steps: int, note: str, done: int = done) -> None:
+            progress(done * steps + step, len(rounds) * steps, f"encoder {done + 1} of {len(rounds)}, {note}")
+
+        _one_round(settings, store, model_id, folder, one, of_all)
+    described = [_described(folder, one) for one in rounds]
+    warned = sum(bool(figures["warning"]) for figures in described)
+    said = f"; {warned} with a warning in their model.json" if warned else ""
+    return (
+        f"{len(rounds)} encoders, one for every fold and one for all{said}; the last: {_told(described[-1])}"
+    )
+
+
+def _one_round(
+    settings: Settings, store: Store, model_id: str, folder: Path, one: Round, progress: Progress
+) -> None:
+    """The round's encoder in its folder, unless it is there; its checkpoints go once it is."""
+    from pipelines.classification.supervision import encoder_folder, write_subjects
+    from storage.atomic import remove_folder
+
+    encoder = encoder_folder(folder, one)
+    if not (encoder / "model.json").is_file():  # which a training writes last
+        read = {"store": str(store.root), "segmentation": model_id}
+        read["learnt_from"] = str(write_subjects(encoder, one).resolve())
+        run_training("pretrain", settings, folder, progress, str(encoder.relative_to(folder)), **read)
+    remove_folder(encoder / "checkpoints")
+
+
+def _described(folder: Path, one: Round) -> dict[str, Any]:
+    from pipelines.classification.supervision import encoder_folder
+
+    written = json.loads((encoder_folder(folder, one) / "model.json").read_text("utf-8"))
+    return dict(written["training"])
+
+
+def _told(figures: dict[str, Any]) -> str:
+    if "loss" not in figures:
+        return "an encoder as it was initialised, a control"
+    return f"{figures['crops']:,.0f} crops, {figures['steps']:,.0f} steps, loss {figures['loss']:.3f}"

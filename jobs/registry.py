@@ -95,10 +95,10 @@ _ALL = (
     ),
     Job(
         name="pretrain",
-        summary="self-supervised pretraining on the regions",
+        summary="pretraining on the regions: self-supervised, or by the outcomes of each fold",
         page="jobs.pretrain",
         required=("store", "out"),
-        sections=("pretraining",),
+        sections=("pretraining", "splits"),
         section="pretraining",
         example="radmill pretrain store=DIR out=DIR method=simclr",
         clusters=("local", "allocation"),

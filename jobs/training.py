@@ -27,9 +27,9 @@ FOLDER = "workers"  # below `out`: tasks, progress, and Ray's own files while it
 
 
 def run_training(
-    stage: str, settings: Settings, folder: Path, progress: Progress, **inputs: str
+    stage: str, settings: Settings, folder: Path, progress: Progress, part: str = "", **inputs: str
 ) -> dict[str, Any]:
-    """Train the model of `stage` in its folder and return its figures.
+    """Train the model of `stage` in its folder, or in the part of it that is named, and return its figures.
 
     inputs: paths and names that the stage's trainer reads. Raises what the trainer raises, StoppedEarly where a
     signal or the supervisor's file stops it, and RadmillError where workers were lost too often.
@@ -38,7 +38,7 @@ def run_training(
     section = _SECTIONS[stage]
     task: Task = {
         "stage": stage,
-        "folder": str(folder.resolve()),
+        "folder": str(folder.resolve() / part),
         "inputs": inputs,
         section: asdict(getattr(settings, section)),
         "study": asdict(settings.study),
@@ -105,6 +105,8 @@ def _train_segmenter(task: Task, session: Session, progress: Progress) -> dict[s
 
 
 def _pretrain(task: Task, session: Session, progress: Progress) -> dict[str, Any]:
+    from pipelines.classification.labelled import subject_outcomes
+    from pipelines.classification.supervision import learnt_from
     from pipelines.pretraining.train import pretrain
     from pipelines.segmentation.stored import open_segmentation
     from storage.manifest import Store
@@ -112,7 +114,11 @@ def _pretrain(task: Task, session: Session, progress: Progress) -> dict[str, Any
     config, study = PretrainingConfig(**task["pretraining"]), StudyConfig(**task["study"])
     store = Store.open(Path(task["inputs"]["store"]))
     segmentation = open_segmentation(store.root, task["inputs"]["segmentation"])
-    return pretrain(store, segmentation, Path(task["folder"]), config, study, session, progress)
+    outcomes = None
+    if table := task["inputs"].get("learnt_from"):
+        every = subject_outcomes(store, study)
+        outcomes = {subject: every[subject] for subject in learnt_from(Path(table))}
+    return pretrain(store, segmentation, Path(task["folder"]), config, study, session, progress, outcomes)
 
 
 _SECTIONS = {"train-segmenter": "segmentation", "pretrain": "pretraining"}

@@ -226,7 +226,8 @@ FOLDS = pa.schema(
     }
 )
 
-# One row per repeat, fold and training subject: the probability by the inner fold's layer that had not seen it.
+# One row per repeat, fold and training subject: the probability by the inner fold's layer that had not seen it;
+# after SupCon only the subjects held back from encoder and layer.
 INNER = pa.schema({"subject": _STR, "outcome": _I32, "probability": _F64, "fold": _I32, "repeat": _I32})
 
 # One row per repeat and tested subject whose value was measured: the regression beside the classifier.

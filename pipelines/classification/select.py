@@ -2,13 +2,14 @@
 
 Every training subject is predicted once by a layer that has not seen it; the pooled means of its bones then
 serve three choices: the penalty with the least log loss (a proper score, steadier on few subjects than an
-AUC), the threshold, and a logit calibration.
+AUC), the threshold, and a logit calibration. Where the encoder has learnt from the outcomes of training subjects,
+the choices are made on those that were held back from it instead (`fit_held_back`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,23 +55,32 @@ def fit_selected(segments: Segments, num_regions: int, config: ClassificationCon
     outcome_S = np.array([outcomes[subject] for subject in subjects])
     _check(outcome_S, config.inner_folds)
     probability_LS = _inner_probabilities(segments, subjects, outcome_S, num_regions, config, seed)
-    losses = [float(log_loss(outcome_S, probability_S, labels=[0, 1])) for probability_S in probability_LS]
-    best = int(np.argmin(losses))
-    chosen_S = probability_LS[best]
-    once = np.ones((1, len(subjects)))
-    intercept_B, slope_B = fit_logistic(outcome_S, logit(chosen_S), once)
-    selection = Selection(
-        l2=config.l2[best],
-        threshold=choose_threshold(outcome_S, chosen_S, config.threshold, config.sensitivity),
-        slope=float(slope_B[0]),
-        intercept=float(intercept_B[0]),
-        inner_log_loss=losses[best],
-        inner_auc=float(auc(outcome_S, chosen_S, once)[0]),
-        subjects=len(subjects),
-        positive=int(outcome_S.sum()),
-    )
-    inner = pd.DataFrame({"subject": subjects, "outcome": outcome_S, "probability": chosen_S})
-    return Fitted(fit_heads(segments, num_regions, [selection.l2])[0], selection, inner)
+    chosen, inner = _chosen(subjects, outcome_S, probability_LS, config)
+    return Fitted(fit_heads(segments, num_regions, [chosen.l2])[0], chosen, inner)
+
+
+def fit_held_back(
+    train: Segments, held_back: Segments, num_regions: int, config: ClassificationConfig
+) -> Fitted:
+    """Fit on the training subjects, choose on those held back: encoder and layer have seen no outcome of theirs.
+
+    The inner predictions are theirs alone. TrainingError where either part lacks a class.
+    """
+    for name, part in (("training", train), ("held back", held_back)):
+        if len(np.unique(part.outcome_N)) < 2:
+            raise TrainingError(
+                f"The {name} subjects with a bone found are all of one class; give more subjects, or use a method of "
+                "pretraining without outcomes, such as simclr."
+            )
+    heads = fit_heads(train, num_regions, config.l2)
+    outcomes = dict(zip(held_back.subject_N.tolist(), held_back.outcome_N.tolist(), strict=True))
+    subjects = sorted(outcomes)
+    outcome_S = np.array([outcomes[subject] for subject in subjects])
+    probability_LS = np.stack([_of_subjects(head, held_back) for head in heads])
+    chosen, inner = _chosen(subjects, outcome_S, probability_LS, config)
+    learnt = dict(zip(train.subject_N.tolist(), train.outcome_N.tolist(), strict=True))
+    chosen = replace(chosen, subjects=len(learnt), positive=sum(learnt.values()))
+    return Fitted(heads[config.l2.index(chosen.l2)], chosen, inner)
 
 
 def fit_by_validation(
@@ -91,12 +101,7 @@ def fit_by_validation(
     heads = fit_heads(train, num_regions, config.l2)
     outcomes = dict(zip(validation.subject_N.tolist(), validation.outcome_N.tolist(), strict=True))
     outcome_S = np.array([outcomes[subject] for subject in sorted(outcomes)], dtype=np.int64)
-    probability_LS = [
-        mean_over_bones(validation.subject_N, head.probability(validation.features_ND, validation.region_N))[
-            1
-        ]
-        for head in heads
-    ]
+    probability_LS = [_of_subjects(head, validation) for head in heads]
     gains = [f1_score(outcome_S, p_S >= 0.5, average="macro", zero_division=0) for p_S in probability_LS]
     best = max(range(len(heads)), key=lambda index: (gains[index], config.l2[index]))
     selection = Selection(
@@ -128,9 +133,36 @@ def _inner_probabilities(
         unseen = segments.of(names_S[held_out])
         heads = fit_heads(segments.of(names_S[train]), num_regions, config.l2)
         for row, head in enumerate(heads):
-            bones_N = head.probability(unseen.features_ND, unseen.region_N)
-            probability_LS[row, held_out] = mean_over_bones(unseen.subject_N, bones_N)[1]
+            probability_LS[row, held_out] = _of_subjects(head, unseen)
     return probability_LS
+
+
+def _chosen(
+    subjects: list[str], outcome_S: Ints, probability_LS: Floats, config: ClassificationConfig
+) -> tuple[Selection, pd.DataFrame]:
+    """Penalty, threshold and calibration by predictions per penalty of subjects that no layer has seen."""
+    losses = [float(log_loss(outcome_S, probability_S, labels=[0, 1])) for probability_S in probability_LS]
+    best = int(np.argmin(losses))
+    chosen_S = probability_LS[best]
+    once = np.ones((1, len(subjects)))
+    intercept_B, slope_B = fit_logistic(outcome_S, logit(chosen_S), once)
+    selection = Selection(
+        l2=config.l2[best],
+        threshold=choose_threshold(outcome_S, chosen_S, config.threshold, config.sensitivity),
+        slope=float(slope_B[0]),
+        intercept=float(intercept_B[0]),
+        inner_log_loss=losses[best],
+        inner_auc=float(auc(outcome_S, chosen_S, once)[0]),
+        subjects=len(subjects),
+        positive=int(outcome_S.sum()),
+    )
+    return selection, pd.DataFrame({"subject": subjects, "outcome": outcome_S, "probability": chosen_S})
+
+
+def _of_subjects(head: Head, segments: Segments) -> Floats:
+    """Mean over the bones of every subject, in order of their names (S)."""
+    bones_N = head.probability(segments.features_ND, segments.region_N)
+    return mean_over_bones(segments.subject_N, bones_N)[1]
 
 
 def _check(outcome_S: Ints, inner_folds: int) -> None:

@@ -3,13 +3,15 @@
 For every repeat and fold: the inner folds of the training part choose penalty, threshold and calibration; the
 layer is fitted on all bones of the training subjects; the test subjects get a probability per bone and the
 mean of them. The splits come from the store's files, so that every method meets the same folds. Last, a layer
-fitted on all subjects goes into the finished model.
+fitted on all subjects goes into the finished model. After SupCon every fold has an encoder of its own, and
+subjects held back from it take the place of the inner folds (`supervision`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from pipelines.classification.finished import check_segmenter, read_part, write_
 from pipelines.classification.labelled import outside_population, people, subject_outcomes
 from pipelines.classification.probe import Segments
 from pipelines.classification.regress import predicted_scores
+from pipelines.classification.rounds import Round, final_round, rounds_of
 from pipelines.classification.rows import (
     Origin,
     check_segmented,
@@ -34,7 +37,8 @@ from pipelines.classification.rows import (
     region_table,
     subject_table,
 )
-from pipelines.classification.select import fit_by_validation, fit_selected
+from pipelines.classification.select import Fitted, fit_by_validation, fit_held_back, fit_selected
+from pipelines.classification.supervision import Encoders
 from pipelines.config import StudyConfig
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc
@@ -48,7 +52,6 @@ from storage.config import SplitConfig
 from storage.errors import TrainingError
 from storage.manifest import Store
 from storage.schemas import EVALUABLE, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
-from storage.splits import check_leaks, load_or_make
 from storage.tables import write_table
 
 _SCHEMAS = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "inner": INNER, "scores": SCORES}
@@ -56,17 +59,13 @@ _SCHEMAS = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "inner": I
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Subjects with outcome: a row per film and region, the evaluable ones' features in their order, and by
-    subject the 2MCI and the measured value."""
+    """Subjects with outcome: a row per film and region, the evaluable ones' features in their order by the encoder in
+    a folder, and by subject the 2MCI and the measured value."""
 
     rows: pd.DataFrame
-    segments: Segments
+    segments: Callable[[Path], Segments]
     cortical: pd.DataFrame
     measured: Mapping[str, float]
-
-    def test_rows(self, subjects: set[str]) -> tuple[pd.DataFrame, Segments]:
-        """Rows and segments of these subjects."""
-        return self.rows[self.rows["subject"].isin(subjects)], self.segments.of(sorted(subjects))
 
 
 def classify(
@@ -84,27 +83,29 @@ def classify(
     """Write {regions,subjects,folds,inner,scores,evaluable}.parquet and the finished model; return a line.
 
     segmenter, encoder: folders of the models that `segmentation` and the features come from; they go into the
-    finished model. contrast: the comparison fixed beforehand; the protocol is locked before anything is tested
-    (`ledger`) and stands in protocol.json. Raises ConfigError or TrainingError where there are too few subjects,
-    InputError where films are not segmented, or were by another segmenter.
+    finished model. After SupCon the folds' encoders lie in the encoder's folder. contrast: the comparison fixed
+    beforehand; the protocol is locked before anything is tested (`ledger`) and stands in protocol.json.
+    Raises ConfigError or TrainingError where there are too few subjects, InputError where films are not segmented,
+    or were by another segmenter, or an encoder learnt from other subjects.
     """
     check_segmenter(segmenter, segmentation.model_id)
     protocol = _protocol(config, split, study, contrast)
     identity = lock(store.root, protocol)
     write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = subject_outcomes(store, study)
-    splits = [_splits(store, split, split.seed + repeat, outcomes) for repeat in range(split.repeats)]
+    rounds, last = rounds_of(store, split, outcomes), final_round(split, outcomes)
+    encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
+    folders = dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last))
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
-    labelled = _labelled(store, segmentation, encoder, config, study, outcomes, outside, progress)
-    method = str(read_part(encoder, "encoder")[0]["method"])
+    labelled = _labelled(store, segmentation, config, study, outcomes, outside, progress)
+    for reader in folders:
+        labelled.segments(reader)  # into the cache, on all CPUs
     # One thread: sums in another order would differ in the last bit, and with them the tables.
     with threadpool_limits(1):
-        tables = _cross_validate(labelled, splits, config, split, study, method, progress)
-        head, selection, _ = fit_selected(
-            labelled.segments, len(study.regions), config, _seed(split.seed, split.folds)
-        )
+        tables = _cross_validate(labelled, encoders, rounds, config, split, study, progress)
+        head, selection, _ = _fit(labelled, encoders, last, config, "folds", study)[0]
     for name, schema in _SCHEMAS.items():
         write_table(folder / f"{name}.parquet", tables[name], schema)
     record(store.root, identity, tables["subjects"])
@@ -126,21 +127,9 @@ def _protocol(
     }
 
 
-def _splits(store: Store, split: SplitConfig, seed: int, outcomes: Mapping[str, int]) -> pd.DataFrame:
-    sites = _sites(store) if split.by == "site" else None
-    splits = load_or_make(store.root, split.protocol, seed, outcomes, split.folds, sites)
-    check_leaks(splits, store.manifest)
-    return splits
-
-
-def _sites(store: Store) -> dict[str, str]:
-    return {str(subject): str(device or "") for subject, device in people(store)["device"].items()}
-
-
 def _labelled(
     store: Store,
     segmentation: Segmentation,
-    encoder: Path,
     config: ClassificationConfig,
     study: StudyConfig,
     outcomes: Mapping[str, int],
@@ -156,12 +145,16 @@ def _labelled(
             f"younger than study.minimum_age_years={study.minimum_age_years:g}); look at the overlays in the "
             "report, or train another segmenter."
         )
-    segments = Segments(
-        features_ND=region_features(store, segmentation, encoder, usable, config, progress),
-        region_N=region_indices(usable, study),
-        subject_N=usable["subject"].to_numpy(str),
-        outcome_N=usable["outcome"].to_numpy(np.int64),
-    )
+
+    @lru_cache(maxsize=1)
+    def segments(encoder: Path) -> Segments:
+        return Segments(
+            features_ND=region_features(store, segmentation, encoder, usable, config, progress),
+            region_N=region_indices(usable, study),
+            subject_N=usable["subject"].to_numpy(str),
+            outcome_N=usable["outcome"].to_numpy(np.int64),
+        )
+
     return Labelled(
         rows=rows,
         segments=segments,
@@ -172,40 +165,27 @@ def _labelled(
 
 def _cross_validate(
     labelled: Labelled,
-    splits: list[pd.DataFrame],
+    encoders: Encoders,
+    rounds: list[Round],
     config: ClassificationConfig,
     split: SplitConfig,
     study: StudyConfig,
-    method: str,
     progress: Progress,
 ) -> dict[str, pd.DataFrame]:
     """The tables of `_SCHEMAS`: test predictions, what each fold chose, and the inner folds' predictions."""
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _SCHEMAS}
-    rounds = [
-        (repeat, table, int(fold))
-        for repeat, table in enumerate(splits)
-        for fold in sorted(set(table["fold"]))
-    ]
-    for done, (repeat, table, fold) in enumerate(rounds):
+    for done, one in enumerate(rounds):
         progress(done, len(rounds), "folds of the linear layer")
-        seed = split.seed + repeat
-        part = table[table["fold"] == fold].set_index("subject")["split"]
-        test = set(part.index[part == "test"])
-        learnt_from, validation = (
-            labelled.segments.of(sorted(part.index[part == name])) for name in ("train", "validation")
+        (head, chosen, inner), learnt_from, segments = _fit(
+            labelled, encoders, one, config, split.protocol, study
         )
-        if split.protocol == "paper":
-            fitted = fit_by_validation(learnt_from, validation, len(study.regions), config)
-        else:
-            fitted = fit_selected(learnt_from, len(study.regions), config, _seed(seed, fold))
-        head, chosen, inner = fitted
-        origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
-        rows, segments = labelled.test_rows(test)
+        origin = Origin(fold=one.fold, repeat=one.repeat, seed=one.seed, method=encoders.method, split="test")
+        rows = labelled.rows[labelled.rows["subject"].isin(one.test)]
         predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
         parts["regions"].append(predicted)
         parts["subjects"].append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
         parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
-        parts["inner"].append(inner.assign(fold=fold, repeat=repeat))
+        parts["inner"].append(inner.assign(fold=one.fold, repeat=one.repeat))
         parts["scores"].append(
             predicted_scores(learnt_from, segments, labelled.measured, len(study.regions), origin)
         )
@@ -215,9 +195,25 @@ def _cross_validate(
     }
 
 
-def _seed(seed: int, fold: int) -> int:
-    """Seed of the inner folds, another one for each fold."""
-    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+def _fit(
+    labelled: Labelled,
+    encoders: Encoders,
+    one: Round,
+    config: ClassificationConfig,
+    protocol: str,
+    study: StudyConfig,
+) -> tuple[Fitted, Segments, Segments]:
+    """The round's layer and choices, and the segments of its training and test subjects by the round's encoder."""
+    encoder, one = encoders.of(one)
+    segments, regions = labelled.segments(encoder), len(study.regions)
+    train, validation, test = (segments.of(side) for side in (one.train, one.validation, one.test))
+    if protocol == "paper":
+        fitted = fit_by_validation(train, validation, regions, config)
+    elif one.validation:
+        fitted = fit_held_back(train, validation, regions, config)
+    else:
+        fitted = fit_selected(train, regions, config, one.inner_seed)
+    return fitted, train, test
 
 
 def _summary(subjects: pd.DataFrame, split: SplitConfig) -> str:

@@ -29,9 +29,9 @@ class PretrainingConfig(TrainingConfig):
     checkpoint_every_steps: int = 500
 
     method: str = METHODS[0]
-    """simclr, swav, vicreg, supcon (by function call alone), or none: the encoder as initialised, a control."""
+    """simclr, swav, vicreg; supcon, an encoder per fold by its training outcomes; none, the encoder as initialised."""
     subjects: str = "without_outcome"
-    """without_outcome serves every fold with one encoder; all also sees the images of test subjects."""
+    """without_outcome keeps subjects with outcome out, but those supcon learns from; all sees test subjects' images."""
     backbone: str = "resnet50"
     """Name of a timm model."""
     channels: int = 1

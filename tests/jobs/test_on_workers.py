@@ -88,3 +88,17 @@ def test_a_sweep_keeps_what_is_done(small_demo: Any, tmp_path: Path) -> None:
     assert told.count(" of 4 trials") == 1
     assert kept.stat().st_mtime_ns == before
     assert (out / "sweep" / "sweep.parquet").read_bytes() == whole
+
+
+def test_supcon_trains_every_fold_on_two_workers(small_demo: Any, tmp_path: Path) -> None:
+    words = [
+        *bare(words_of(small_demo, "pretraining")),
+        "method=supcon",
+        "splits.folds=2",
+        "splits.repeats=1",
+    ]
+    out = segmented(small_demo, tmp_path / "out")
+    radmill("pretrain", f"store={small_demo.out}/store", f"out={out}", *words, *TWO)
+    folders = [out / "pretrain", *sorted((out / "pretrain").glob("repeat-*"))]
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 3
+    assert not (out / "pretrain" / "workers").exists()

@@ -40,6 +40,30 @@ def test_an_interval_ends_where_an_auc_does(raw: Path, capsys: pytest.CaptureFix
     assert "WARNING" not in told
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "pretrain: 14,000 steps of 128"),
+        (
+            ("pretraining.method=supcon",),
+            "16 encoders, one for each of 15 folds and one for all, each of 14,000",
+        ),
+        (
+            ("pretraining.method=supcon", "splits.protocol=paper"),
+            "4 encoders, one for each of 3 folds and one for all, each of 14,000",
+        ),
+        (
+            ("pretraining.method=supcon", "splits.by=site", "splits.repeats=1"),
+            "an encoder for each X-ray machine and one for all, each of 14,000",
+        ),
+    ],
+)
+def test_encoders_are_counted(
+    words: tuple[str, ...], said: str, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in planned(raw, [-3.0] * 10 + [-1.0] * 20, capsys, *words)
+
+
 @pytest.mark.parametrize("t_scores", [[-3.0], [-1.0], [-3.0, -1.0], [-3.0, -1.0, -1.0]])
 def test_too_few_are_said_to_be_too_few(
     t_scores: list[float], raw: Path, capsys: pytest.CaptureFixture[str]

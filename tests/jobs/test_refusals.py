@@ -25,9 +25,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*f"ingest {labelled} annotations={place}/labelled/annotations".split()]) == 0
     assert main([*f"ingest raw={place}/bare/films store={place}/bare-store".split()]) == 0
     (place / "wrong.csv").write_text("patient_id,score\np1,-2\n")
-    (place / "supcon.yaml").write_text(
-        "seeds: [1]\nseed_keys: [pretraining.seed]\ntrials: {pretraining.method: [simclr, supcon]}\n"
-    )
     (place / "empty").mkdir()
     (place / "letters").mkdir()
     (place / "letters" / "letter.dcm").write_text("dear colleague")
@@ -106,15 +103,21 @@ FORESEEN = [
         "holds no segmenter this version can read",
     ),
     (
-        "pretrain store={0}/store out={0}/out method=supcon",
-        "pretraining.method=supcon learns from the outcomes",
+        "run raw={0}/bare/films store={0}/new out={0}/out pretraining.method=supcon",
+        "pretraining.method=supcon learns from outcomes, but outcomes=FILE is not given; use simclr",
     ),
     (
-        "run raw={0}/bare/films store={0}/new out={0}/out pretraining.method=supcon",
-        "use simclr, swav or vicreg, which need no outcomes",
+        "run raw={0}/bare/films store={0}/new out={0}/out population=child pretraining.method=supcon",
+        "learns from outcomes, but population=child has none to predict",
     ),
-    ("demo out={0}/new pretraining.method=supcon", "no job trains an encoder for each fold"),
-    ("sweep sweep={0}/supcon.yaml store={0}/store out={0}/out", "no job trains an encoder for each fold"),
+    (
+        "run study=hsg raw={0}/bare/films store={0}/new out={0}/out pretraining.method=supcon",
+        "has no stage pretrain; set supervised.supcon=true instead",
+    ),
+    (
+        "pretrain store={0}/bare-store out={0}/out method=supcon",
+        "pretraining.method=supcon learns from outcomes, but store={0}/bare-store has none; use simclr",
+    ),
     ("pretrain store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     ("classify store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     (

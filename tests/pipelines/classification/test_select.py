@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from pipelines.classification.aggregate import mean_over_bones
 from pipelines.classification.config import ClassificationConfig
-from pipelines.classification.probe import Segments
-from pipelines.classification.select import fit_selected
+from pipelines.classification.probe import Segments, fit_heads
+from pipelines.classification.select import fit_held_back, fit_selected
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc
 from pipelines.evaluation.intervals import bootstrap_weights
@@ -93,3 +94,26 @@ def test_config_names_the_field(setting: dict[str, object], sentence: str) -> No
     with pytest.raises(ConfigError) as caught:
         ClassificationConfig(**setting)  # type: ignore[arg-type]
     assert str(caught.value) == sentence
+
+
+def test_choices_on_those_held_back_hang_on_no_inner_folds(segments: Simulate) -> None:
+    data, config = segments(effect=1.5), ClassificationConfig(l2=[0.01, 1.0, 100.0])
+    names = sorted(set(data.subject_N.tolist()))
+    train, held_back = data.of(names[::4] + names[1::4] + names[2::4]), data.of(names[3::4])
+    head, chosen, inner = fit_held_back(train, held_back, 7, config)
+    assert inner["subject"].tolist() == names[3::4] and chosen.subjects == 75
+    bones_N = head.probability(held_back.features_ND, held_back.region_N)
+    np.testing.assert_allclose(inner["probability"], bones_N.reshape(-1, 7).mean(1))
+    losses = [
+        log_loss(
+            inner["outcome"],
+            layer.probability(held_back.features_ND, held_back.region_N).reshape(-1, 7).mean(1),
+        )
+        for layer in fit_heads(train, 7, config.l2)
+    ]
+    assert chosen.l2 == config.l2[int(np.argmin(losses))]
+    assert chosen.inner_log_loss == pytest.approx(min(losses))
+    with pytest.raises(
+        TrainingError, match=r"^The held back subjects with a bone found are all of one class"
+    ):
+        fit_held_back(train, data.of(names[-3:]), 7, config)
