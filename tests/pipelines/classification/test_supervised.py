@@ -12,17 +12,16 @@ import pytest
 import torch
 
 from pipelines.classification.exams import FilmSet, exam_outcomes, labelled_films
+from pipelines.classification.film_maps import as_cropped
 from pipelines.classification.film_model import FilmNet, views
+from pipelines.classification.film_trial import at_level, split_films
 from pipelines.classification.hsg_losses import (
     PREDICTIONS,
-    _as_cropped,
-    at_level,
     hsg_params,
     hsg_table,
     hsg_trial,
     measures,
     pr_figure,
-    split_films,
 )
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
@@ -134,8 +133,8 @@ def test_a_truth_lies_where_its_film_lies() -> None:
     truth_HW[:, 10:] = True
     expected_SS = np.zeros((40, 40), np.bool_)
     expected_SS[:, 20:30] = True  # a film of 20 columns lies in the columns 10 to 29 of the square
-    assert np.array_equal(_as_cropped(truth_HW, 40), expected_SS)
-    assert not _as_cropped(np.zeros((40, 20), np.bool_), 40).any()
+    assert np.array_equal(as_cropped(truth_HW, 40), expected_SS)
+    assert not as_cropped(np.zeros((40, 20), np.bool_), 40).any()
 
 
 def test_an_unknown_parameter_is_refused() -> None:
