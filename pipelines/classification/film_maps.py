@@ -39,12 +39,15 @@ def write_maps(
     row_of = {key: row for row, key in enumerate(films.rows["key"])}
     images_FSS = films.images_NSS[[row_of[key] for key in keys]]
     maps_FSS = grad_cam(model, images_FSS)
-    truths = [truth_of(store, key, images_FSS.shape[1]) for key in keys]
-    marked = [row for row, truth in enumerate(truths) if truth is not None]
-    checked = (marked or list(range(len(keys))))[:CHECKED]
-    truth_FSS = np.stack([truths[row] for row in checked]) if marked else None
-    found = check_maps(model, images_FSS[checked], truth_FSS)
-    shares = {keys[row]: float(energy(maps_FSS[row : row + 1], np.stack([truths[row]]))[0]) for row in marked}
+    truths = {
+        row: truth
+        for row, key in enumerate(keys)
+        if (truth := truth_of(store, key, images_FSS.shape[1])) is not None
+    }
+    checked = (list(truths) or list(range(len(keys))))[:CHECKED]
+    truth_CSS = np.stack([truths[row] for row in checked]) if truths else None
+    found = check_maps(model, images_FSS[checked], truth_CSS)
+    shares = {keys[row]: float(energy(maps_FSS[row, None], truth[None])[0]) for row, truth in truths.items()}
     write_json(folder / "maps.json", {**found, "shares": shares})
     _keep(folder / "maps.zarr", keys, maps_FSS)
     return found

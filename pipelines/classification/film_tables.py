@@ -24,7 +24,8 @@ PARTS = ("train", "validation", "test")
 def film_table(scored: pd.DataFrame, origin: Origin) -> pd.DataFrame:
     """Rows in the schema REGIONS of scored films: subject, exam, key, outcome, probability; NaN is not evaluable."""
     evaluable = scored["probability"].notna()
-    return scored.assign(region=WHOLE[0], evaluable=evaluable, **asdict(origin))[REGIONS.names]
+    table: pd.DataFrame = scored.assign(region=WHOLE[0], evaluable=evaluable, **asdict(origin))[REGIONS.names]
+    return table
 
 
 def exam_rows(films: pd.DataFrame, chosen: FilmSelection, store: Store) -> pd.DataFrame:
@@ -41,7 +42,8 @@ def exam_rows(films: pd.DataFrame, chosen: FilmSelection, store: Store) -> pd.Da
     called = (exams["probability"] >= chosen.exam_threshold).astype("int64")
     exams["prediction"] = called.where(exams["probability"].notna(), UNKNOWN)
     tubes = exam_table(store).set_index(["subject", "exam"])[["right", "left"]]
-    return exams.join(tubes).reset_index()[EXAMS.names]
+    table: pd.DataFrame = exams.join(tubes).reset_index()[EXAMS.names]
+    return table
 
 
 def evaluable_films(store: Store, read: Collection[str], reason: Mapping[str, str]) -> pd.DataFrame:
@@ -49,7 +51,8 @@ def evaluable_films(store: Store, read: Collection[str], reason: Mapping[str, st
     films = store.manifest[["key", "subject"]].sort_values(["subject", "key"], ignore_index=True)
     evaluable = films["key"].isin(read)
     said = films["key"].map(lambda key: reason.get(key, NOT_CHOSEN))
-    return films.assign(evaluable=evaluable, reason=said.where(~evaluable, ""))[EVALUABLE.names]
+    table: pd.DataFrame = films.assign(evaluable=evaluable, reason=said.where(~evaluable, ""))
+    return table[EVALUABLE.names]
 
 
 def reasons(store: Store, parts: Mapping[str, pd.DataFrame]) -> dict[str, str]:

@@ -30,8 +30,8 @@ from pipelines.phantoms.cohort import SUBJECTS_PER_TASK, CohortSummary, claim, c
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.case import SECOND_EXAM, Exam, draw_exam
 from pipelines.phantoms.hsg.dicom import Taken, exam_uid, phantom_object
-from pipelines.phantoms.hsg.film import Film, Scene
 from pipelines.phantoms.hsg.filling import filling
+from pipelines.phantoms.hsg.film import Film, Scene
 from pipelines.phantoms.hsg.oracle import clustered_auc, exam_oracle, film_oracle, middle_two
 from pipelines.progress import Progress, silent
 from storage.atomic import write_bytes, write_json, write_text
