@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from pipelines.classification.described import FORMAT, KIND, FilmDescription, digest
-from pipelines.classification.film_model import FilmNet
+from pipelines.classification.film_model import FilmNet, load_net
 from pipelines.classification.film_trial import FilmSelection, Trial
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
@@ -36,16 +35,15 @@ class FinishedFilmModel(FilmDescription):
     def load(cls, folder: Path) -> FinishedFilmModel:
         """Read a folder that `classify` wrote; InputError where no finished model of whole films is in it."""
         described = FilmDescription.read(folder)
-        model = FilmNet(described.config)
         try:
-            model.load_state_dict(load_file(folder / "model.safetensors"))
+            model = load_net(folder, described.config)
             chosen = FilmSelection(**described.fitted)
         except (FileNotFoundError, SafetensorError, RuntimeError, TypeError) as error:
             raise InputError(
                 f"The weights in {folder} are not those of {described.config.backbone} with "
                 f"{described.config.embedding} features, as its model.json says; classify again."
             ) from error
-        return cls(**vars(described), model=model.eval(), chosen=chosen)
+        return cls(**vars(described), model=model, chosen=chosen)
 
 
 def write_described(

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.classification.exams import FilmSet, check_whole, labelled_films
-from pipelines.classification.film_model import FilmNet
+from pipelines.classification.film_model import FilmNet, load_net
 from pipelines.classification.supervised import check_input, probabilities, train_films
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
@@ -81,7 +81,8 @@ def run_trial(
             pd.concat([train.rows, held_out.rows], ignore_index=True),
             np.concatenate([train.images_NSS, held_out.images_NSS]),
         )
-    model = train_films(train, test if paper else held_out, out, own, session, progress)
+    train_films(train, test if paper else held_out, out, own, session, progress)
+    model = load_net(out, config)  # as predict and evaluate will read it, wherever it was trained
     held_out_N = probabilities(model, held_out)
     chosen = choose(held_out, held_out_N, calibrate=not paper)
     return Trial(

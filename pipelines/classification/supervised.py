@@ -44,10 +44,10 @@ def train_films(
     config: SupervisedConfig,
     session: Session,
     progress: Progress = silent,
-) -> FilmNet:
-    """Train by config.loss, alone or after SupCon; the weights of the least loss on `chosen_on`, in eval mode.
+) -> None:
+    """Train by config.loss, alone or after SupCon; folder/model.safetensors has the least loss on `chosen_on`.
 
-    Writes folder/model.safetensors; resumes from the checkpoints in the folder. TrainingError where a class is
+    Resumes from the checkpoints in the folder. TrainingError where a class is
     absent, StoppedEarly where the session ends it.
     """
     for name, films in (("training", train), ("validation", chosen_on)):
@@ -71,7 +71,6 @@ def train_films(
         best = _fit(learner, config, session, folder / "films", names, progress)
         model.load_state_dict(load_file(best))
     save_weights(model, folder / "model.safetensors")
-    return model.eval()
 
 
 def check_input(config: SupervisedConfig) -> None:

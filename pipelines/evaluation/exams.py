@@ -32,8 +32,7 @@ from pipelines.evaluation.curves import pr_curve, roc_curve
 from pipelines.evaluation.discrimination import mean_auc, pooled
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, LEVEL, RESAMPLES, percentile_interval
 from pipelines.evaluation.metrics import Confusion, Floats
-
-OCCLUDED = ("proximal", "distal")
+from pipelines.outcomes.tubes import OCCLUDED
 
 
 def evaluate_levels(films: pd.DataFrame, exams: pd.DataFrame, film_threshold: float) -> dict[str, Any]:
@@ -153,6 +152,7 @@ GROUPS = (
     "one occluded, the other patent",
     "one occluded, the other not seen",
     "both patent",
+    "one patent, the other not seen",
     "not told",
 )
 
@@ -165,4 +165,4 @@ def tube_group(right: str, left: str) -> str:
         return GROUPS[0]
     if occluded:
         return GROUPS[1] if patent else GROUPS[2]
-    return GROUPS[3] if patent == 2 else GROUPS[4]
+    return GROUPS[{2: 3, 1: 4}.get(patent, 5)]

@@ -65,7 +65,7 @@ def test_from_phantoms_to_the_page_and_to_other_women(
 
     capsys.readouterr()
     assert main(["run", *words]) in (0, 3)
-    assert "classify         skipped" in capsys.readouterr().out
+    assert "classify         skipped" in capsys.readouterr().err
     check_other_women(tmp_path, out / "classify", store, capsys)
 
 

@@ -77,7 +77,8 @@ def test_a_share_of_all_has_an_interval_of_as_many_women() -> None:
         ("proximal", "not_seen", GROUPS[2]),
         ("patent", "patent", GROUPS[3]),
         ("patent", "not_seen", GROUPS[4]),
-        ("", "", GROUPS[4]),
+        ("not_seen", "not_seen", GROUPS[5]),
+        ("", "", GROUPS[5]),
     ],
 )
 def test_unilateral_blocks_are_told_apart(right: str, left: str, group: str) -> None:
@@ -100,3 +101,9 @@ def test_who_is_not_evaluable_counts_as_missed() -> None:
     assert (found["n"]["rows_not_evaluable"], found["n"]["not_evaluable_positive"]) == (4, 4)
     at = found["threshold"]
     assert at["recall"]["value"] == 1 and at["recall_all"]["value"] == pytest.approx(10 / 14)
+
+
+def test_what_one_class_leaves_undefined_is_undefined() -> None:
+    found = evaluate_rows(scored().query("outcome == 0"), 0.5)
+    assert np.isnan(found["auc"]["value"]) and np.isnan(found["threshold"]["recall"]["value"])
+    assert found["threshold"]["specificity"]["total"] == 26 and found["n"]["positive"] == 0
