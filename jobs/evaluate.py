@@ -12,9 +12,14 @@ from jobs.predict import over_new_films
 
 def check(settings: Settings) -> None:
     """As predict; and the store has outcomes of subjects whom the model has never seen."""
+    check_predict(settings)
+    if settings.study.whole_films:
+        from pipelines.classification.film_predict import exams_to_evaluate
+
+        exams_to_evaluate(Path(str(settings.model)), opened_store(settings), settings.study)
+        return
     from pipelines.classification.described import outcomes_to_evaluate
 
-    check_predict(settings)
     outcomes_to_evaluate(Path(str(settings.model)), opened_store(settings), settings.study)
 
 

@@ -1,4 +1,4 @@
-"""The stage classify of studies that read whole films by exam: one method, trained and tested by woman."""
+"""The stage classify of studies that read whole films by exam, and their finished models over new films."""
 
 from __future__ import annotations
 
@@ -11,9 +11,25 @@ from jobs.flow import Flow
 from jobs.run_dir import StageFolder
 from jobs.session import local_session
 from pipelines.progress import Progress
+from storage.config import SplitConfig
+from storage.errors import ConfigError
 
 if TYPE_CHECKING:
     from storage.manifest import Store
+
+
+def check_settings(settings: Settings) -> None:
+    """ConfigError for what has no effect where whole films are read."""
+    plain, asked = asdict(SplitConfig()), asdict(settings.splits)
+    if typed := [f"splits.{name}={asked[name]}" for name in plain if asked[name] != plain[name]]:
+        raise ConfigError(
+            f"{', '.join(typed)} has no effect on study={settings.study.name}, which tests a fifth of the women once; "
+            "supervised.seed and supervised.seed_controls=split choose who they are. Leave it out."
+        )
+    if settings.population == "child":
+        raise ConfigError(
+            f"population=child is for hands; study={settings.study.name} has study.minimum_age_years instead."
+        )
 
 
 def check(store: Store, settings: Settings) -> None:
@@ -21,26 +37,30 @@ def check(store: Store, settings: Settings) -> None:
     from pipelines.classification.exams import check_whole, exam_outcomes
 
     check_whole(settings.study)
+    check_settings(settings)
     exam_outcomes(store, settings.study)
 
 
 def classify_films(flow: Flow, store: Store) -> StageFolder:
-    """OUT/classify/: the model, predictions.csv of the test women, trial.json with the measures, maps.json."""
+    """OUT/classify/: the finished model, a row per film and per exam, the measures, where the model looks."""
     settings = flow.settings
+    check_settings(settings)
 
     def action(folder: Path, progress: Progress) -> str:
-        from pipelines.classification.hsg_losses import explain_trial, hsg_trial
+        from pipelines.classification.film_classify import classify_films as train
 
-        params = {**asdict(settings.supervised), "store": store.root, "out": folder, "study": settings.study}
         with local_session() as session:
-            film, exam = hsg_trial(params, session, progress)
-        maps = explain_trial(params)
-        warning = f"; {film['warning']}" if "warning" in film else ""
-        on_tubes = f"; Grad-CAM {maps['energy']:.2f} on the tubes" if "energy" in maps else ""
-        return (
-            f"{film['method']}: AUPRC {film['auprc']:.3f} over {film['n']} films, {exam['auprc']:.3f} over "
-            f"{exam['n']} exams ({exam['positive']} positive){on_tubes}{warning}"
-        )
+            return train(store, folder, settings.supervised, settings.study, session, progress)
 
     inputs = {"store": store.fingerprint(), "outcomes": store.outcomes_fingerprint()}
     return flow.stage("classify", sections=("supervised",), inputs=inputs, action=action)
+
+
+def over_new_films(
+    job: str, model: Path, store: Store, folder: Path, settings: Settings, progress: Progress
+) -> str:
+    """What predict and evaluate do with a model of whole films."""
+    from pipelines.classification.film_predict import evaluate_films, predict_films
+
+    apply = evaluate_films if job == "evaluate" else predict_films
+    return apply(model, store, folder, settings.study, settings.population, progress)

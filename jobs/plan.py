@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from jobs.registry import JOBS, PLAIN
 
 EXPECTED_AUC = 0.8
 MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing
+TESTED, WOMEN_LEAST = 0.2, 7  # of whole films: share of the women, and how many of each class there must be
 PHANTOMS_POSITIVE = 0.284  # share of the subjects with outcome
 
 
@@ -78,7 +79,10 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines += _store_lines(Path(settings.store))
     counts = _counts(job, settings)
     if counts is not None and (counts.subjects or "classification" in job.sections):
-        lines += _precision_lines(counts)
+        once = settings.study.whole_films and job.name != "evaluate"
+        lines += _precision_lines(counts, TESTED if once else 1.0)
+    if settings.study.whole_films and "supervised" in job.sections:
+        return lines + _whole_film_lines(settings, counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):
         if job.name in (stage, "demo", "run") and not (section == "segmentation" and settings.segmenter):
             training = getattr(settings, section)
@@ -107,6 +111,26 @@ def _encoders(settings: Settings) -> str:
     return f"{folds + 1} encoders, one for each of {folds} folds and one for all, each of "
 
 
+def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
+    """One training, tested once: see pipelines/classification/film_trial.py."""
+    training = settings.supervised
+    head = f", then {training.head_steps:,} of the classifier" if training.supcon else ""
+    lines = [
+        f"classify: {training.steps:,} steps of {training.batch_size}{head}, "
+        f"a checkpoint every {training.checkpoint_every_steps}",
+        "evaluation: a fifth of the women tested once; of the others a fifth chooses weights and thresholds",
+    ]
+    if (
+        counts is not None
+        and counts.subjects
+        and (rare := min(counts.positives, counts.negatives)) < WOMEN_LEAST
+    ):
+        lines.append(
+            f"WARNING: {rare} women of the rarer class, but classify needs {WOMEN_LEAST}: it would refuse"
+        )
+    return lines
+
+
 def _counts(job: Job, settings: Settings) -> Counts | None:
     """Subjects and positives among them, where something tells: the phantoms, the sheet, or the store."""
     if settings.population == "child":
@@ -117,19 +141,33 @@ def _counts(job: Job, settings: Settings) -> Counts | None:
     if settings.outcomes is not None:
         return _sheet_counts(settings)
     if job.name in ("classify", "evaluate"):
+        from pipelines.classification.exams import exam_outcomes
         from pipelines.classification.labelled import subject_outcomes
         from storage.manifest import Store
 
-        outcomes = subject_outcomes(Store.open(Path(str(settings.store))), settings.study)
+        store = Store.open(Path(str(settings.store)))
+        if settings.study.whole_films:
+            return _women(exam_outcomes(store, settings.study))
+        outcomes = subject_outcomes(store, settings.study)
         return Counts(len(outcomes), sum(outcomes.values()))
     return None
 
 
-def _precision_lines(counts: Counts) -> list[str]:
-    """How wide the interval of an AUC will be, never beyond what an AUC can be."""
+def _women(outcomes: Mapping[tuple[str, str], int]) -> Counts:
+    """Women with an outcome, positive if any exam is."""
+    positive: dict[str, int] = {}
+    for (subject, _), outcome in outcomes.items():
+        positive[subject] = max(positive.get(subject, 0), outcome)
+    return Counts(len(positive), sum(positive.values()))
+
+
+def _precision_lines(counts: Counts, tested: float = 1.0) -> list[str]:
+    """How wide the interval of an AUC will be, never beyond what an AUC can be. tested: share of the subjects."""
     if not counts.subjects:
         return ["outcomes: none, so embeddings alone come out, no probability"]
-    half = auc_half_width(EXPECTED_AUC, counts.positives, counts.negatives)
+    half = auc_half_width(
+        EXPECTED_AUC, *(round(tested * number) for number in (counts.positives, counts.negatives))
+    )
     if not half <= MOST_HALF_WIDTH:
         expected = "too few to say"
     else:
@@ -188,8 +226,12 @@ def _sheet_counts(settings: Settings) -> Counts:
     from pipelines.ingest.values import number
     from pipelines.outcomes.rule import parse_rule
     from pipelines.outcomes.sheet import PATIENT, read_outcome_sheet
+    from pipelines.outcomes.tubes import told_by_patient
 
     table = read_outcome_sheet(existing(str(settings.outcomes), "outcomes"), settings.study)
+    if settings.study.unit == "exam":
+        told = told_by_patient(table, settings.study)
+        return Counts(len(told), sum(told.values()))
     rule = parse_rule(settings.study.outcome_rule)
     positive: dict[str, bool] = {}
     for row in table.sheet.rows:

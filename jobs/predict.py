@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jobs import films_stage
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import check_model, existing, held, model_fingerprint, opened_store
@@ -15,6 +16,8 @@ def check(settings: Settings) -> None:
     from pipelines.classification.described import check_study
 
     opened_store(settings)
+    if settings.study.whole_films:
+        films_stage.check_settings(settings)
     check_model(model := existing(str(settings.model), "model"), "model", "classify")
     check_study(model, settings.study)
 
@@ -32,6 +35,8 @@ def over_new_films(job: str, settings: Settings) -> int:
     store = Store.open(store_root)
 
     def action(folder: Path, progress: Progress) -> str:
+        if settings.study.whole_films:
+            return films_stage.over_new_films(job, model, store, folder, settings, progress)
         from pipelines.classification import predict as frozen
 
         arguments = (model, store, folder, settings.study, settings.population, progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from jobs.config import Settings
@@ -32,8 +34,7 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
-    oracle = flow.out / "phantoms" / "oracle.json"
-    oracle_if_there = oracle if oracle.is_file() else None
+    oracle_if_there = _oracle(flow)
 
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.reporting.build import build_report
@@ -59,6 +60,17 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
         "population": settings.population,
         # How often the test outcomes were opened stands in the report.
         "evaluations": str(len(list((store_root / "splits").glob("evaluation-*.parquet")))),
+        "oracle": hashlib.sha256(oracle_if_there.read_bytes()).hexdigest()[:16] if oracle_if_there else "",
         **{name: StageFolder(flow.out / name, {}).fingerprint() for name in stages},
     }
     return flow.stage("report", sections=("reporting", "evaluation"), inputs=inputs, action=action)
+
+
+def _oracle(flow: Flow) -> Path | None:
+    """oracle.json of the phantoms that this run reads: a demo's own, or, of whole films, that beside raw=."""
+    places = [flow.out / "phantoms" / "oracle.json"]
+    claimed = flow.out / "run.json"
+    if flow.settings.study.whole_films and claimed.is_file():
+        raw = json.loads(claimed.read_text("utf-8")).get("raw")
+        places += [Path(raw).parent / "oracle.json"] if raw else []
+    return next((path for path in places if path.is_file()), None)

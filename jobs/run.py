@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from jobs import films_stage
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, record_settings
@@ -18,6 +19,8 @@ from jobs.stages import check_segmenter, run_stages
 def check(settings: Settings) -> None:
     """The inputs are there, the bones can be found, `out` is this run's, the jobs know the method."""
     check_method(settings)
+    if settings.study.whole_films:
+        films_stage.check_settings(settings)
     check_ingest(settings)
     check_segmenter(settings)
     check_owner(Path(str(settings.out)), _identity(settings), settings.fresh)

@@ -34,22 +34,20 @@ def check_segmenter(settings: Settings) -> None:
 def stages_of(settings: Settings) -> tuple[str, ...]:
     """The stages of a run in order; whole films have no bones to find, a named segmenter is not trained."""
     if settings.study.whole_films:
-        return ("ingest", "classify")
+        return ("ingest", "classify", "report")
     training = () if settings.segmenter else ("train-segmenter",)
     return ("ingest", *training, "segment", "pretrain", "classify", "report")
 
 
 def run_stages(flow: Flow, store: Path) -> Path:
-    """Run every stage in order and return the report's path; of whole films, that of the stage classify."""
+    """Run every stage in order and return the report's path."""
     stages, named = stages_of(flow.settings), flow.settings.segmenter
     ingest(flow, store)
     if "segment" in stages:
         trained = "train-segmenter" in stages
         segment(flow, store, train_segmenter(flow, store).path if trained else Path(str(named)))
         pretrain(flow, store)
-    path = classify(flow, store).path
-    if "report" not in stages:
-        return path
+    classify(flow, store)
     page = report(flow, store).path / "report.html"
     console.print(f"Report: {page} ({flow.total_s:.0f} s in all)", markup=False)
     return page

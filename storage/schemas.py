@@ -209,6 +209,26 @@ SUBJECTS = pa.schema(
     }
 )
 
+# One row per exam with a prediction, where that is the study's unit: the mean over its films.
+EXAMS = pa.schema(
+    {
+        "subject": _STR,
+        "exam": _STR,
+        "outcome": _I32,
+        "probability": _F64,
+        "prediction": _I32,
+        "threshold": _F64,
+        "films_used": _I32,
+        "right": _STR,  # as in OUTCOMES
+        "left": _STR,
+        "fold": _I32,
+        "repeat": _I32,
+        "seed": _I32,
+        "method": _STR,
+        "split": _STR,
+    }
+)
+
 # One row per repeat and fold of repeated cross-validation: what the inner folds of its training part chose.
 FOLDS = pa.schema(
     {

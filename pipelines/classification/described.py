@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.labelled import subject_outcomes
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from storage.errors import InputError
 from storage.manifest import Store
@@ -21,45 +23,14 @@ _OTHERS = "evaluate it on others. Its own are predicted in the folds of the stag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Description:
-    """model.json of a finished model; `fitted` holds what the inner folds chose."""
+class Learnt:
+    """What every finished model says; `fitted` holds what was chosen on subjects held out of training."""
 
     study: StudyConfig
-    config: ClassificationConfig
     fitted: dict[str, Any]
     method: str
     trained_on: frozenset[str]
     trained_pixels: frozenset[str]
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read a folder that `classify` wrote; InputError where no finished model is in it."""
-        try:
-            document = json.loads((folder / "model.json").read_text("utf-8"))
-            if (document["format"], document["kind"]) != (FORMAT, KIND):
-                raise InputError(
-                    f"{folder} holds a model of kind {document['kind']} and format {document['format']}, but "
-                    f"must hold a finished one of format {FORMAT}; name the folder of the stage classify."
-                )
-            # JSON's null is how NaN was written.
-            nan = float("nan")
-            return cls(
-                study=StudyConfig(**document["study"]),
-                config=ClassificationConfig(**document["classification"]),
-                fitted={name: nan if value is None else value for name, value in document["head"].items()},
-                method=str(document["encoder"]["method"]),
-                trained_on=frozenset(document["trained_on"]["subjects"]),
-                trained_pixels=frozenset(document["trained_on"]["pixels"]),
-            )
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{folder} must hold a finished model, but has no {Path(error.filename).name}; the stage "
-                "classify makes one."
-            ) from error
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{folder} holds no finished model that this version can read; classify again."
-            ) from error
 
     def trained_with(self, subjects: Iterable[str]) -> int:
         """How many of these subjects the model has learnt from."""
@@ -70,9 +41,87 @@ class Description:
         return len(self.trained_pixels & {digest(pixels) for pixels in pixels_sha256})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Description(Learnt):
+    """model.json of a finished model of regions."""
+
+    config: ClassificationConfig
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder that `classify` wrote; InputError where no finished model is in it."""
+        with _readable(folder):
+            document = _document(folder)
+            return cls(
+                **_learnt(document, str(document["encoder"]["method"])),
+                config=ClassificationConfig(**document["classification"]),
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmDescription(Learnt):
+    """model.json of a finished model of whole films."""
+
+    config: SupervisedConfig
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder that `classify` wrote; InputError where no finished model of whole films is in it."""
+        with _readable(folder):
+            document = _document(folder)
+            config = SupervisedConfig(**document["supervised"])
+            return cls(**_learnt(document, config.method), config=config)
+
+
+def described(folder: Path) -> Learnt:
+    """What a finished model of either kind says; InputError where there is none."""
+    with _readable(folder):
+        kind: type[Description] | type[FilmDescription] = (
+            FilmDescription if "supervised" in _document(folder) else Description
+        )
+    return kind.read(folder)
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
+    if (document["format"], document["kind"]) != (FORMAT, KIND):
+        raise InputError(
+            f"{folder} holds a model of kind {document['kind']} and format {document['format']}, but "
+            f"must hold a finished one of format {FORMAT}; name the folder of the stage classify."
+        )
+    return document
+
+
+def _learnt(document: dict[str, Any], method: str) -> dict[str, Any]:
+    nan = float("nan")  # JSON's null is how NaN was written
+    return {
+        "study": StudyConfig(**document["study"]),
+        "fitted": {name: nan if value is None else value for name, value in document["head"].items()},
+        "method": method,
+        "trained_on": frozenset(document["trained_on"]["subjects"]),
+        "trained_pixels": frozenset(document["trained_on"]["pixels"]),
+    }
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """InputError where model.json is absent or not what this version writes."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder} must hold a finished model, but has no {Path(error.filename).name}; the stage "
+            "classify makes one."
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder} holds no finished model that this version can read; classify again."
+        ) from error
+
+
 def check_study(model: Path, study: StudyConfig) -> None:
     """Raise InputError unless the folder holds a finished model of this study."""
-    own_study = Description.read(model).study
+    own_study = described(model).study
     for field in ("name", "regions", "positive"):
         own, asked = getattr(own_study, field), getattr(study, field)
         if own != asked:
@@ -81,23 +130,29 @@ def check_study(model: Path, study: StudyConfig) -> None:
 
 def outcomes_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[str, int]:
     """Subject -> outcome of the store; InputError where there are none, or the model has learnt from its films."""
-    described, outcomes = Description.read(model), subject_outcomes(store, study)
+    outcomes = subject_outcomes(store, study)
+    check_unseen(model, store, outcomes)
+    return outcomes
+
+
+def check_unseen(model: Path, store: Store, outcomes: Collection[str]) -> None:
+    """InputError where none of the store's subjects has an outcome, or where the model has learnt from its films."""
+    learnt = described(model)
     if not outcomes:
         raise InputError(
             f"{store.root} holds no outcome of a subject with a film; ingest with outcomes=FILE, "
             "or use radmill predict."
         )
-    if known := described.trained_with(outcomes):
+    if known := learnt.trained_with(outcomes):
         raise InputError(
             f"The model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
             f"{store.root}; {_OTHERS}"
         )
-    if known := described.trained_with_films(store.manifest["pixels_sha256"]):
+    if known := learnt.trained_with_films(store.manifest["pixels_sha256"]):
         raise InputError(
             f"The model in {model} has learnt from {known} of {len(store.manifest)} films in {store.root}; "
             f"{_OTHERS}"
         )
-    return outcomes
 
 
 def digest(text: str) -> str:

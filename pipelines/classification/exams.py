@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.classification.labelled import check_rule
+from pipelines.classification.rows import UNKNOWN
 from pipelines.config import WHOLE, StudyConfig
+from pipelines.outcomes.tubes import SIDES
 from pipelines.pretraining.crops import open_crops
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.whole import WholeFilms
@@ -47,42 +50,90 @@ def labelled_films(store: Store, study: StudyConfig, size: int, progress: Progre
     InputError where no exam with an outcome has a film.
     """
     outcomes = exam_outcomes(store, study)
-    films = store.manifest
-    known = films[[pair in outcomes for pair in zip(films["subject"], films["exam"], strict=True)]]
-    if known.empty:
+    if not outcomes:
         raise InputError(
             f"No exam in {store.root} has an outcome and a film: the column exam of outcomes= must hold the "
             "study instance UID, and may be empty where a woman has one exam."
         )
+    return read_films(store, study, size, outcomes, progress)
+
+
+def read_films(
+    store: Store,
+    study: StudyConfig,
+    size: int,
+    outcomes: Mapping[tuple[str, str], int],
+    progress: Progress = silent,
+) -> FilmSet:
+    """The films that study.films chooses of these exams, by subject, exam and time."""
+    films = store.manifest
+    wanted = [pair in outcomes for pair in zip(films["subject"], films["exam"], strict=True)]
     crops = open_crops(store.root, WholeFilms(store), size, progress=progress)
     row_of = {key: row for row, key in enumerate(crops.rows["key"])}
-    rows = known.sort_values(["subject", "exam", "order", "key"])[
+    rows = films[wanted].sort_values(["subject", "exam", "order", "key"])[
         ["key", "subject", "exam", "order", "token"]
     ]
     if study.films == "last_full":
-        images_NSS, _ = crops.load(np.array([row_of[key] for key in rows["key"]]))
+        images_NSS, _ = crops.load(np.array([row_of[key] for key in rows["key"]], np.int64))
         filled = {key: detail(image) for key, image in zip(rows["key"], upright(images_NSS), strict=True)}
     else:
         filled = {}
     rows = choose_films(rows, study.films, filled)
     rows["outcome"] = [outcomes[pair] for pair in zip(rows["subject"], rows["exam"], strict=True)]
-    images_NSS, _ = crops.load(np.array([row_of[key] for key in rows["key"]]))
+    images_NSS, _ = crops.load(np.array([row_of[key] for key in rows["key"]], np.int64))
     return FilmSet(rows.drop(columns=["order", "token"]).reset_index(drop=True), upright(images_NSS))
 
 
 def exam_outcomes(store: Store, study: StudyConfig) -> dict[tuple[str, str], int]:
     """(subject, exam) -> outcome. A row that names no exam belongs to its subject's only one."""
     check_rule(store, study)
+    exams = exam_table(store)
+    known = exams[exams["outcome"] != UNKNOWN]
+    return {
+        (str(subject), str(exam)): int(outcome)
+        for subject, exam, outcome in zip(known["subject"], known["exam"], known["outcome"], strict=True)
+    }
+
+
+def exam_table(store: Store) -> pd.DataFrame:
+    """Every exam with a film, by subject and exam: films, outcome (-1: none), right, left (empty: nothing said)."""
+    films = store.manifest
+    exams = films.groupby(["subject", "exam"], sort=True).agg(films=("key", "size")).reset_index()
+    told, _ = _meet(store)
+    pairs = list(zip(exams["subject"], exams["exam"], strict=True))
+    exams["outcome"] = [int(told[pair]["outcome"]) if pair in told else UNKNOWN for pair in pairs]
+    for side in SIDES:
+        exams[side] = [str(told[pair][side] or "") if pair in told else "" for pair in pairs]
+    return exams
+
+
+def unmet(store: Store) -> dict[str, int]:
+    """Rows of the outcomes that meet no exam with a film, by reason."""
+    return dict(_meet(store)[1])
+
+
+def _meet(store: Store) -> tuple[dict[tuple[str, str], pd.Series[Any]], Counter[str]]:
+    """The outcome of every exam that has one, and why the other rows of the outcomes meet none."""
     exams: dict[str, set[str]] = defaultdict(set)
     for subject, exam in zip(store.manifest["subject"], store.manifest["exam"], strict=True):
         exams[subject].add(exam)
-    found: dict[tuple[str, str], int] = {}
+    told: dict[tuple[str, str], pd.Series[Any]] = {}
+    left_over: Counter[str] = Counter()
     rows = store.outcomes[store.outcomes["outcome"].isin([0, 1])]
-    for subject, exam, outcome in zip(rows["subject"], rows["exam"].fillna(""), rows["outcome"], strict=True):
-        mine = exams[subject]
-        if exam in mine or (not exam and len(mine) == 1):
-            found[subject, exam or next(iter(mine))] = int(outcome)
-    return found
+    rows = rows.assign(exam=rows["exam"].fillna("")).sort_values("exam", ascending=False, kind="stable")
+    for _, row in rows.iterrows():  # those that name an exam come first
+        subject, exam, mine = row["subject"], row["exam"], exams[row["subject"]]
+        if exam and exam in mine:
+            told[subject, exam] = row
+        elif exam or not mine:
+            left_over["no film of the exam"] += 1
+        elif len(mine) > 1:
+            left_over["no exam named, and the woman has several"] += 1
+        elif (subject, only := next(iter(mine))) in told:
+            left_over["its exam has another row"] += 1
+        else:
+            told[subject, only] = row
+    return told, left_over
 
 
 def choose_films(rows: pd.DataFrame, rule: str, filled: Mapping[str, float]) -> pd.DataFrame:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.classification.supervised_config import SupervisedConfig
@@ -53,6 +56,16 @@ class FilmNet(nn.Module):
     def forward(self, films_N1SS: Tensor) -> Tensor:
         logit_N: Tensor = self.head(self.encoder(films_N1SS))
         return logit_N
+
+
+def load_net(folder: Path, config: SupervisedConfig) -> FilmNet:
+    """The network that `train_films` has left in a folder, on the CPU, in eval mode.
+
+    FileNotFoundError, SafetensorError or RuntimeError where other weights, or none, are there.
+    """
+    model = FilmNet(config)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()
 
 
 def as_films(images_NSS: NDArray[np.uint8]) -> Tensor:

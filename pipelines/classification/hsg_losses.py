@@ -8,17 +8,15 @@ mean of its films' probabilities; women, never films, are split.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -27,22 +25,16 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from pipelines.classification.exams import FilmSet, check_whole, labelled_films
-from pipelines.classification.explain import check_maps
-from pipelines.classification.film_model import FilmNet
-from pipelines.classification.supervised import probabilities, train_films
+from pipelines.classification.film_trial import at_level, run_trial
 from pipelines.classification.supervised_config import LOSSES, SupervisedConfig
 from pipelines.config import StudyConfig
-from pipelines.evaluation.thresholds import choose_threshold
 from pipelines.progress import Progress, silent
 from pipelines.training.session import LocalSession, Session
 from storage.atomic import replacing, write_json
 from storage.errors import ConfigError
 from storage.manifest import Store
-from storage.splits import check_leaks, make_splits
 
 SEEDS = (2023, 2024, 2025)
-TEST_FOLDS, INNER_FOLDS = 5, 5  # a fifth tests, a fifth of the others is held out of training
 LEVELS = ("film", "exam")
 MEASURES = ("accuracy", "precision", "recall", "f1", "auprc")
 BANNER = "selected on the test set, optimistic"
@@ -69,24 +61,13 @@ def hsg_trial(
     """
     config = _config(params)
     store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
-    check_whole(study)
-    films = labelled_films(store, study, config.input_size, progress)
-    train, held_out, test = split_films(films, config, store.manifest)
-    chosen_on = test if config.protocol == "paper" else held_out
-    own = replace(config, seed=SEEDS[0] if config.seed_controls == "split" else config.seed)
-    if config.protocol == "paper":
-        train = FilmSet(
-            pd.concat([train.rows, held_out.rows], ignore_index=True),
-            np.concatenate([train.images_NSS, held_out.images_NSS]),
-        )
-    model = train_films(train, chosen_on, out, own, session or LocalSession(), progress)
-    scored = scored_films(test, probabilities(model, test))
-    inner = scored_films(chosen_on, probabilities(model, chosen_on))
+    trial = run_trial(store, out, study, config, session or LocalSession(), progress)
     with replacing(out / PREDICTIONS) as temporary:
-        scored.to_csv(temporary, index=False)
+        trial.tested.to_csv(temporary, index=False)
+    thresholds = {"film": trial.chosen.film_threshold, "exam": trial.chosen.exam_threshold}
     rows = [
         {"method": config.method, "seed": config.seed, "protocol": config.protocol, "level": level}
-        | measures(at_level(scored, level), threshold_of(at_level(inner, level), config.protocol))
+        | measures(at_level(trial.tested, level), thresholds[level])
         | ({"warning": BANNER} if config.protocol == "paper" else {})
         for level in LEVELS
     ]
@@ -94,87 +75,11 @@ def hsg_trial(
     return rows
 
 
-def explain_trial(params: Mapping[str, Any], most: int = 64) -> dict[str, Any]:
-    """Grad-CAM of a finished trial's test films, checked; written to out/maps.json.
-
-    params: those of the trial. The truth is the mask `truth` of phantoms, where films have one; only such films
-    are read then. See `explain.check_maps` for the figures.
-    """
-    store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
-    config = _config(params)
-    films = labelled_films(store, study, config.input_size)
-    *_, test = split_films(films, config, store.manifest)
-    model = FilmNet(config)
-    model.load_state_dict(load_file(out / "model.safetensors"))
-    masks = {key: store.read_masks(key).get("truth") for key in test.rows["key"]}
-    marked_N = np.array([masks[key] is not None for key in test.rows["key"]])
-    chosen_N = np.flatnonzero(marked_N if marked_N.any() else ~marked_N)[:most]
-    truth_NSS = None
-    if marked_N.any():
-        chosen = [masks[key] for key in test.rows["key"].iloc[chosen_N]]
-        truth_NSS = np.stack([_as_cropped(mask, config.input_size) for mask in chosen if mask is not None])
-    found = check_maps(model.eval(), test.images_NSS[chosen_N], truth_NSS)
-    write_json(out / "maps.json", found)
-    return found
-
-
-def _as_cropped(truth_HW: NDArray[Any], size: int) -> NDArray[np.bool_]:
-    """A film's mask where `crops.square_crop` puts the film: in the middle of a square, proportions kept.
-
-    The nearest pixel is taken, so that tubes thinner than a pixel of the square don't vanish.
-    """
-    height, width = truth_HW.shape
-    side = max(height, width)
-    y, x = (side - height) // 2, (side - width) // 2
-    padded_LL = np.zeros((side, side), np.uint8)
-    padded_LL[y : y + height, x : x + width] = truth_HW > 0
-    found_SS: NDArray[np.bool_] = cv2.resize(padded_LL, (size, size), interpolation=cv2.INTER_NEAREST) > 0
-    return found_SS
-
-
 def _config(params: Mapping[str, Any]) -> SupervisedConfig:
     known = {field.name for field in fields(SupervisedConfig)}
     if unknown := sorted(set(params) - known - {"store", "out", "study"}):
         raise ConfigError(f"A trial of hsg_losses has no parameter {', '.join(unknown)}.")
     return SupervisedConfig(**{name: params[name] for name in known & set(params)})
-
-
-def split_films(
-    films: FilmSet, config: SupervisedConfig, manifest: pd.DataFrame
-) -> tuple[FilmSet, FilmSet, FilmSet]:
-    """Training, held-out and test films, by woman, stratified by whether any of her exams is positive.
-
-    seed_controls=init: the same women for every seed, as the paper had them.
-    """
-    seed = SEEDS[0] if config.seed_controls == "init" else config.seed
-    women = {str(s): int(o) for s, o in films.rows.groupby("subject")["outcome"].max().items()}
-    outer = make_splits(women, TEST_FOLDS, seed)
-    outer = outer[outer["fold"] == 0]
-    check_leaks(outer, manifest)
-    learning = {s: women[s] for s in outer.loc[outer["split"] == "train", "subject"]}
-    inner = make_splits(learning, INNER_FOLDS, seed)
-    inner = inner[inner["fold"] == 0]
-    held_out = set(inner.loc[inner["split"] == "test", "subject"])
-    return films.of(set(learning) - held_out), films.of(held_out), films.of(set(women) - set(learning))
-
-
-def scored_films(films: FilmSet, probability_N: NDArray[np.float64]) -> pd.DataFrame:
-    """Rows of the films with their probability."""
-    return films.rows.assign(probability=probability_N)
-
-
-def at_level(scored: pd.DataFrame, level: str) -> pd.DataFrame:
-    """A row per film, or per exam with the mean probability of its films."""
-    if level == "film":
-        return scored
-    grouped = scored.groupby(["subject", "exam"], sort=True)
-    return grouped.agg(outcome=("outcome", "first"), probability=("probability", "mean")).reset_index()
-
-
-def threshold_of(held_out: pd.DataFrame, protocol: str) -> float:
-    """Best macro-F1 on the held-out women; 0.5 under the paper's protocol."""
-    rule = "0.5" if protocol == "paper" else "f1"
-    return choose_threshold(held_out["outcome"].to_numpy(np.int64), held_out["probability"].to_numpy(), rule)
 
 
 def measures(rows: pd.DataFrame, threshold: float) -> dict[str, Any]:

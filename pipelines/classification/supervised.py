@@ -9,6 +9,7 @@ was trained, never compared with another one.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from pipelines.classification.exams import FilmSet
 from pipelines.classification.film_model import FilmEncoder, FilmHead, FilmNet, as_films, outputs, views
 from pipelines.classification.losses import build_loss
 from pipelines.classification.supervised_config import SupervisedConfig
+from pipelines.inference import side_by_side
+from pipelines.pretraining.backbone import build_backbone, check_sizes
 from pipelines.pretraining.supcon import sup_con
 from pipelines.progress import Progress, silent
 from pipelines.training.loop import Batch, fit, save_weights
@@ -30,6 +33,7 @@ from pipelines.training.session import Session, StoppedEarly
 from storage.errors import TrainingError
 
 _WEIGHTS = 2  # stream of randomness beside those of the loop
+_PIECE = 32  # films read at a time
 FROZEN_VIEWS = 8  # embeddings of a film that the classifier meets in turn
 
 
@@ -40,10 +44,10 @@ def train_films(
     config: SupervisedConfig,
     session: Session,
     progress: Progress = silent,
-) -> FilmNet:
-    """Train by config.loss, alone or after SupCon; the weights of the least loss on `chosen_on`, in eval mode.
+) -> None:
+    """Train by config.loss, alone or after SupCon; folder/model.safetensors has the least loss on `chosen_on`.
 
-    Writes folder/model.safetensors; resumes from the checkpoints in the folder. TrainingError where a class is
+    Resumes from the checkpoints in the folder. TrainingError where a class is
     absent, StoppedEarly where the session ends it.
     """
     for name, films in (("training", train), ("validation", chosen_on)):
@@ -67,13 +71,22 @@ def train_films(
         best = _fit(learner, config, session, folder / "films", names, progress)
         model.load_state_dict(load_file(best))
     save_weights(model, folder / "model.safetensors")
-    return model.eval()
+
+
+def check_input(config: SupervisedConfig) -> None:
+    """ConfigError where the backbone is unknown or takes no films of supervised.input_size."""
+    backbone = build_backbone(config.backbone, section=config.section)
+    check_sizes(
+        backbone, config.backbone, {"supervised.input_size": config.input_size}, section=config.section
+    )
 
 
 def probabilities(model: FilmNet, films: FilmSet) -> NDArray[np.float64]:
     """Probability of the positive class of every film, N."""
-    logit_N: NDArray[np.float64] = outputs(model, as_films(films.images_NSS)).double().numpy()
-    return 1 / (1 + np.exp(-logit_N))
+    pieces = torch.split(as_films(films.images_NSS), _PIECE)
+    logit_N = torch.cat(list(side_by_side(pieces, partial(outputs, model)))).double().numpy()
+    probability_N: NDArray[np.float64] = 1 / (1 + np.exp(-logit_N))
+    return probability_N
 
 
 def _fit(

@@ -32,7 +32,7 @@ def sigmoid(x: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def fit_logistic(outcome_N: Ints, x_N: Floats, weights_BN: Floats) -> tuple[Floats, Floats]:
+def fit_logistic(outcome_N: Ints | Floats, x_N: Floats, weights_BN: Floats) -> tuple[Floats, Floats]:
     """Maximum likelihood intercept and slope (B each) of outcome on x per weighting, by Newton's method.
 
     NaN where it does not converge: one class only, or classes that x separates completely.
@@ -53,6 +53,28 @@ def fit_logistic(outcome_N: Ints, x_N: Floats, weights_BN: Floats) -> tuple[Floa
             step_B = np.maximum(np.abs(delta0_B), np.abs(delta1_B))
     failed_B = ~(step_B < 1e-6)
     return np.where(failed_B, np.nan, intercept_B), np.where(failed_B, np.nan, slope_B)
+
+
+def fit_platt(outcome_N: Ints, probability_N: Floats) -> tuple[float, float]:
+    """Slope and intercept of a logit calibration with Platt's targets (1999), finite where classes are separated.
+
+    NaN, for none, with one class alone, and where the slope is not above 0: it would turn the order round.
+    """
+    positive = int(outcome_N.sum())
+    negative = len(outcome_N) - positive
+    if not (positive and negative):
+        return np.nan, np.nan
+    target_N = np.where(outcome_N == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    intercept_B, slope_B = fit_logistic(target_N, logit(probability_N), np.ones((1, len(outcome_N))))
+    slope, intercept = float(slope_B[0]), float(intercept_B[0])
+    return (slope, intercept) if slope > 0 else (np.nan, np.nan)
+
+
+def recalibrated(probability_N: Floats, slope: float, intercept: float) -> Floats:
+    """Probabilities after a logit calibration; as they are where it is undefined."""
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        return probability_N
+    return sigmoid(intercept + slope * logit(probability_N))
 
 
 def reliability(outcome_N: Ints, probability_N: Floats, bins: int = 5) -> list[dict[str, float]]:
@@ -94,9 +116,7 @@ def calibrated(cohort: Cohort, folds: pd.DataFrame) -> Floats:
         for row in folds.to_dict("records")
     }
     for repeat, fold, members in cohort.fold_members(cohort.probability_NR):
-        slope, intercept = fits[repeat, fold]
-        if np.isfinite(slope) and np.isfinite(intercept):
-            result_NR[members, repeat] = sigmoid(intercept + slope * logit(result_NR[members, repeat]))
+        result_NR[members, repeat] = recalibrated(result_NR[members, repeat], *fits[repeat, fold])
     return result_NR
 
 

@@ -49,10 +49,12 @@ def auc_per_fold(cohort: Cohort) -> list[dict[str, float]]:
     ]
 
 
-def auc_all_regions(subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats) -> dict[str, float]:
-    """The primary measure among subjects with as many regions as anyone has: no mean lacks a bone."""
+def auc_all_regions(
+    subjects: pd.DataFrame, cohort: Cohort, weights_BN: Floats, num_regions: int
+) -> dict[str, float]:
+    """The primary measure among subjects with every region of the study: no mean lacks a bone."""
     used = subjects.drop_duplicates("subject").set_index("subject")["regions_used"]
-    whole_N = (used.reindex(cohort.subjects) == used.max()).to_numpy(bool)
+    whole_N = (used.reindex(cohort.subjects) == num_regions).to_numpy(bool)
     score_NR = np.where(whole_N[:, None], cohort.probability_NR, np.nan)
     counts = {"n": int(whole_N.sum()), "positive": int(cohort.outcome_N[whole_N].sum())}
     return counts | mean_auc(cohort, score_NR, weights_BN)

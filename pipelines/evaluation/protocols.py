@@ -68,7 +68,8 @@ class Background:
 
     inner: INNER, what the inner folds predicted of each training part. scores: SCORES, the regression. people: by
     subject age_years, sex (F, M or empty), weight_kg, device, score (the measured value). limit: of the study's rule.
-    sensitivity: that the threshold rule of this name asks for.
+    sensitivity: that the threshold rule of this name asks for. num_regions: of the study; None:
+    the most that anyone has.
     """
 
     inner: pd.DataFrame | None = None
@@ -76,6 +77,7 @@ class Background:
     people: pd.DataFrame | None = None
     limit: float | None = None
     sensitivity: float = SENSITIVITY
+    num_regions: int | None = None
     config: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
@@ -95,6 +97,8 @@ def evaluate_subjects(
     """
     subjects = subjects[subjects["split"] == "test"].sort_values(["repeat", "subject"], ignore_index=True)
     cohort = Cohort.from_table(subjects)
+    most = max(subjects["regions_used"], default=0)
+    num_regions = (background.num_regions if background else None) or int(most)
     weights_BN = bootstrap_weights(cohort.outcome_N, seed)
     auc = mean_auc(cohort, cohort.probability_NR, weights_BN)
     result: dict[str, Any] = {
@@ -106,13 +110,13 @@ def evaluate_subjects(
         "prevalence": float(cohort.outcome_N.mean()) if len(cohort.subjects) else np.nan,
         "auc": auc,
         "auc_folds": auc_per_fold(cohort),
-        "auc_all_regions": auc_all_regions(subjects, cohort, weights_BN),
+        "auc_all_regions": auc_all_regions(subjects, cohort, weights_BN, num_regions),
         "pooled": pooled(cohort, cohort.probability_NR, weights_BN),
         "threshold": at_threshold(subjects, cohort, weights_BN),
         "calibration": summary(cohort, cohort.probability_NR, weights_BN),
         "curves": {"roc": roc_curve(cohort, weights_BN), "pr": pr_curve(cohort, weights_BN)},
         "regions_found": regions_found(subjects, cohort),
-        "missing": missing_by_outcome(subjects),
+        "missing": missing_by_outcome(subjects, num_regions),
     }
     if cohort.is_fixed:
         result["auc_delong"] = delong_interval(cohort, cohort.probability_NR).to_dict()

@@ -21,7 +21,7 @@ from pipelines.ingest.values import number, yes_no
 from pipelines.outcomes.match import MERGED, USED, Outcomes, Placed, Subjects, whose
 from pipelines.outcomes.measurements import measurement
 from pipelines.outcomes.rule import parse_rule
-from pipelines.outcomes.sheet import OutcomeSheet
+from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
 from storage.identity import Secret
 from storage.radiograph import NAN
 from storage.schemas import OUTCOMES
@@ -87,6 +87,18 @@ def match_exams(
         rows.append(_row(subject, exam, used, rule.text))
     frame = pd.DataFrame(rows, columns=OUTCOMES.names) if rows else empty(OUTCOMES)
     return Outcomes(frame, sorted(placed, key=lambda one: one.line), unread)
+
+
+def told_by_patient(sheet: OutcomeSheet, study: StudyConfig) -> dict[str, bool]:
+    """Patients (as the films name them) of whom a row tells an outcome -> whether one is positive."""
+    rule = parse_rule(study.outcome_rule)
+    found: dict[str, bool] = {}
+    for row in sheet.sheet.rows:
+        told = _told(row, sheet.column, rule.text)
+        if isinstance(told, _Read):
+            patient = sheet.film_id(row.get(PATIENT))
+            found[patient] = found.get(patient, False) or told.outcome == 1
+    return found
 
 
 def _told(row: SheetRow, column: str, rule: str) -> _Read | tuple[str, str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from storage.errors import ConfigError
 
 
-def build_backbone(name: str, channels: int = 1) -> nn.Module:
+def build_backbone(name: str, channels: int = 1, section: str = "pretraining") -> nn.Module:
     """A model that maps gray images N1HW in [0, 1] to pooled features ND.
 
     channels: 1, or 3 as the published weights have it. With 3 the model repeats the gray channel and
@@ -22,7 +22,7 @@ def build_backbone(name: str, channels: int = 1) -> nn.Module:
     """
     if not timm.is_model(name):
         close = ", ".join(get_close_matches(name, timm.list_models(), 3)) or "resnet50"
-        raise ConfigError(f"pretraining.backbone must be a model of timm (perhaps {close}), but is {name}.")
+        raise ConfigError(f"{section}.backbone must be a model of timm (perhaps {close}), but is {name}.")
     backbone: nn.Module = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
     if channels == 3:
         config = get_pretrained_cfg(name)
@@ -35,7 +35,9 @@ def num_features(backbone: nn.Module) -> int:
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
 
 
-def check_sizes(backbone: nn.Module, name: str, sizes: Mapping[str, int]) -> None:
+def check_sizes(
+    backbone: nn.Module, name: str, sizes: Mapping[str, int], section: str = "pretraining"
+) -> None:
     """ConfigError where the model takes no image of one of these sides in pixels, by the field that asks for it."""
     was_training = backbone.training
     backbone.eval()
@@ -45,7 +47,7 @@ def check_sizes(backbone: nn.Module, name: str, sizes: Mapping[str, int]) -> Non
                 backbone(torch.zeros(1, 1, size, size))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise ConfigError(
-                f"pretraining.backbone={name} takes no images of {size} x {size} pixels ({field}): {error};"
+                f"{section}.backbone={name} takes no images of {size} x {size} pixels ({field}): {error};"
                 " choose another size, or a backbone that takes any, such as resnet50."
             ) from error
     backbone.train(was_training)

@@ -9,7 +9,9 @@ from pipelines.evaluation.config import EvaluationConfig
 from pipelines.progress import Progress, silent
 from pipelines.reporting.collect import collect
 from pipelines.reporting.config import ReportingConfig
+from pipelines.reporting.exams import summarise_exams
 from pipelines.reporting.figures import draw_all
+from pipelines.reporting.film_tiles import draw_films
 from pipelines.reporting.html import render
 from pipelines.reporting.summary import summarise
 from pipelines.reporting.tables import write_tables
@@ -37,15 +39,25 @@ def build_report(
     """
     inputs = collect(store_root, out, study, oracle, population)
     folder = out / "report"
-    metrics = summarise(inputs, evaluation or EvaluationConfig())
-    worst, rest = draw_tiles(inputs, config, progress)
+    if study.unit == "exam":
+        metrics = summarise_exams(inputs, oracle)
+        shares = (metrics["maps"] or {}).get("shares", {})
+        worst, rest = draw_films(inputs, config, shares, progress)
+        total = metrics["flow"]["counts"]["test"]["films"] if "test" in metrics["flow"]["parts"] else 0
+        referenced = any(tile.overlay.reference for tile in worst)
+    else:
+        metrics = summarise(inputs, evaluation or EvaluationConfig())
+        worst, rest = draw_tiles(inputs, config, progress)
+        total = len(inputs.segmentation.films) if inputs.segmentation else 0
+        referenced = any(tile.numbers["reference"] for tile in worst)
     metrics["films"] = {
         "worst": [tile.numbers for tile in worst],
         "rest": [tile.numbers for tile in rest],
         "worst_shown": len(worst),
         "rest_shown": len(rest),
-        "not_shown": (len(inputs.segmentation.films) if inputs.segmentation else 0) - len(worst) - len(rest),
-        "any_reference": any(tile.numbers["reference"] for tile in worst),
+        "total": total,
+        "not_shown": max(0, total - len(worst) - len(rest)),
+        "any_reference": referenced,
     }
     figures = draw_all(metrics)
     write_json(folder / "metrics.json", metrics)

@@ -16,11 +16,20 @@ from pipelines.evaluation.ledger import Looks, looks
 from pipelines.segmentation.stored import Segmentation, open_segmentation
 from storage.errors import InputError
 from storage.manifest import Store
-from storage.schemas import FOLDS, INNER, REGIONS, SCORES, SUBJECTS
+from storage.schemas import EXAMS, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.tables import empty, read_table
 
 # Stages in the order in which they run; `predict` and `evaluate` apply a finished model.
 STAGES = ("phantoms", "ingest", "train-segmenter", "segment", "pretrain", "classify", "predict", "evaluate")
+
+# Where every training writes its curve: those of whole films are parts of the stage classify.
+TRAININGS = {
+    "train-segmenter": "train-segmenter",
+    "pretrain": "pretrain",
+    "films": "classify/films",
+    "supcon": "classify/supcon",
+    "head": "classify/head",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +37,8 @@ class Inputs:
     """What lies in the store and in OUT; whatever is absent is empty or None.
 
     segmentation: None until the stage segment has finished.
-    source: the stage that the predictions come from, or empty; subjects, regions, folds: its tables.
+    source: the stage that the predictions come from, or empty; subjects, exams, regions, folds: its tables; folder:
+    where they lie.
     inner, scores: what the inner folds and the regression predicted; protocol: the analysis lock's; looks: how often
     the test outcomes were opened.
     embeddings: number of regions with features where nothing was to be predicted.
@@ -42,7 +52,9 @@ class Inputs:
     store: Store
     segmentation: Segmentation | None
     source: str
+    folder: Path | None
     subjects: pd.DataFrame
+    exams: pd.DataFrame
     regions: pd.DataFrame
     folds: pd.DataFrame | None
     inner: pd.DataFrame | None
@@ -76,8 +88,10 @@ def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None
         store=Store.open(store_root),
         segmentation=_segmentation(store_root, out),
         source=source,
-        subjects=read_table(out / source / "subjects.parquet", SUBJECTS) if source else empty(SUBJECTS),
-        regions=read_table(out / source / "regions.parquet", REGIONS) if source else empty(REGIONS),
+        folder=out / source if source else None,
+        subjects=_predictions(out / source / "subjects.parquet", SUBJECTS, source),
+        exams=_predictions(out / source / "exams.parquet", EXAMS, source),
+        regions=_predictions(out / source / "regions.parquet", REGIONS, source),
         folds=_table(out / source / "folds.parquet", FOLDS),
         inner=_table(out / source / "inner.parquet", INNER),
         scores=_table(out / source / "scores.parquet", SCORES),
@@ -85,7 +99,7 @@ def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None
         looks=looks(store_root, protocol["id"] if protocol else ""),
         embeddings=_num_rows(out / "classify" / "embeddings.parquet"),
         evaluation=_json(out / "evaluate" / "metrics.json"),
-        histories={stage: _rows(out / stage / "metrics.jsonl") for stage in ("train-segmenter", "pretrain")},
+        histories={name: _rows(out / folder / "metrics.jsonl") for name, folder in TRAININGS.items()},
         models={stage: model for stage in STAGES if (model := _json(out / stage / "model.json"))},
         stages=[record for stage in STAGES if (record := _json(out / stage / "provenance.json"))],
         oracle=_json(oracle) if oracle else None,
@@ -95,8 +109,14 @@ def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None
 
 def _source(out: Path) -> str:
     """The stage whose predictions are shown: folds first; a finished model's where no model was made here."""
-    found = [s for s in ("classify", "evaluate", "predict") if (out / s / "subjects.parquet").is_file()]
+    units = ("subjects.parquet", "exams.parquet")
+    stages = ("classify", "evaluate", "predict")
+    found = [stage for stage in stages if any((out / stage / table).is_file() for table in units)]
     return found[0] if found else ""
+
+
+def _predictions(path: Path, schema: pa.Schema, source: str) -> pd.DataFrame:
+    return read_table(path, schema) if source and path.is_file() else empty(schema)
 
 
 def _segmentation(store_root: Path, out: Path) -> Segmentation | None:

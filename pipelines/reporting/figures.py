@@ -21,7 +21,8 @@ def draw_all(metrics: Numbers) -> dict[str, str]:
     if metrics["segmentation"] and metrics["segmentation"]["films_tested"]:
         wanted.append(dice)
     if metrics["evaluation"]:
-        wanted += [forest, curves, calibration, decision, regions]
+        by_exam = metrics["study"]["unit"] == "exam"
+        wanted += [curves, calibration] if by_exam else [forest, curves, calibration, decision, regions]
         wanted += [agreement] if "score" in metrics["evaluation"] else []
     if metrics["training"]:
         wanted.append(training)
@@ -70,7 +71,7 @@ def calibration(metrics: Numbers, stamp: str) -> str:
     """Predicted probabilities by outcome, and observed against predicted in groups of equal size."""
     with drawing("calibration", "Probabilities by outcome, and calibration", (9.4, 3.9), 2, stamp) as drawn:
         left, right = drawn.axes
-        _mirrored_histogram(left, metrics["histogram"])
+        _mirrored_histogram(left, metrics["histogram"], metrics["study"]["unit"] + "s")
         right.plot([0, 1], [0, 1], **dashed())
         groups = metrics["reliability"]
         for group in groups:
@@ -133,7 +134,7 @@ def _banded(axes: Axes, x: list[float], y: list[float], band: Numbers) -> None:
     axes.plot(x, y, color=ACCENT)
 
 
-def _mirrored_histogram(axes: Axes, histogram: Numbers) -> None:
+def _mirrored_histogram(axes: Axes, histogram: Numbers, unit: str) -> None:
     """Positives upwards, negatives downwards."""
     edges = histogram["edges"]
     for name, colour, sign in (("positive", SECOND, 1), ("negative", ACCENT, -1)):
@@ -142,6 +143,8 @@ def _mirrored_histogram(axes: Axes, histogram: Numbers) -> None:
         y, va = (0.98, "top") if sign > 0 else (0.02, "bottom")
         axes.text(0.99, y, name, color=colour, ha="right", va=va, weight="bold", transform=axes.transAxes)
     axes.axhline(0, color=INK, linewidth=0.7)
-    axes.set(xlim=(0, 1), title="Subjects by probability", xlabel="predicted probability", ylabel="subjects")
+    axes.set(
+        xlim=(0, 1), title=f"{unit.capitalize()} by probability", xlabel="predicted probability", ylabel=unit
+    )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")

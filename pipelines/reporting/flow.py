@@ -43,18 +43,12 @@ _BESIDE = ("annotations", "outcomes")
 
 def flow(inputs: Inputs) -> dict[str, Any]:
     """Counts from files to evaluable subjects; every step is the step before minus what was left out."""
-    manifest, exclusions = inputs.store.manifest, inputs.store.all_exclusions
-    beside = exclusions["stage"].isin(_BESIDE)
     subjects = subject_frame(inputs)
     known = subjects[subjects["outcome"].notna()]
     evaluable = known[known["evaluable"]]
     outside = known["outside"] & ~known["evaluable"]
     return {
-        "files": len(manifest) + int((~beside).sum()),
-        "excluded": int((~beside).sum()),
-        "excluded_by_reason": _by_reason(exclusions[~beside]),
-        "beside": _by_reason(exclusions[beside]),
-        "films": len(manifest),
+        **files(inputs),
         "films_annotated": int(inputs.store.annotations["key"].nunique()),
         "subjects": len(subjects),
         "subjects_outside": int(subjects["outside"].sum()),
@@ -69,6 +63,19 @@ def flow(inputs: Inputs) -> dict[str, Any]:
         "positive": int((evaluable["outcome"] == 1).sum()),
         "negative": int((evaluable["outcome"] == 0).sum()),
         "on_limit": int(known["t_score"].map(parse_rule(inputs.study.outcome_rule).tied).sum()),
+    }
+
+
+def files(inputs: Inputs) -> dict[str, Any]:
+    """What the store took of the files below raw=, and what it left out."""
+    manifest, exclusions = inputs.store.manifest, inputs.store.all_exclusions
+    beside = exclusions["stage"].isin(_BESIDE)
+    return {
+        "files": len(manifest) + int((~beside).sum()),
+        "excluded": int((~beside).sum()),
+        "excluded_by_reason": _by_reason(exclusions[~beside]),
+        "beside": _by_reason(exclusions[beside]),
+        "films": len(manifest),
     }
 
 
@@ -106,16 +113,16 @@ def cohort(inputs: Inputs) -> dict[str, Any]:
             "kind": "count",
             "cells": [{"count": int(g["films"].sum())} for g in groups.values()],
         },
-        _median_row("Age, years", "age_years", groups),
-        _share_row("Female", [g["sex"].map({"F": 1.0, "M": 0.0}) for g in groups.values()]),
-        _median_row("T-score", "t_score", groups),
-        _median_row("Days between film and DXA", "days", groups),
+        median_row("Age, years", "age_years", groups),
+        share_row("Female", [g["sex"].map({"F": 1.0, "M": 0.0}) for g in groups.values()]),
+        median_row("T-score", "t_score", groups),
+        median_row("Days between film and DXA", "days", groups),
     ]
     films = [manifest[manifest["subject"].isin(g.index)] for g in groups.values()]
     left = {"L": 1.0, "R": 0.0}
-    rows.append(_share_row("Left hand, films", [f["laterality"].map(left) for f in films]))
+    rows.append(share_row("Left hand, films", [f["laterality"].map(left) for f in films]))
     rows.append(
-        _share_row("Pixel spacing known, films", [f["spacing_mm"].notna().astype(float) for f in films])
+        share_row("Pixel spacing known, films", [f["spacing_mm"].notna().astype(float) for f in films])
     )
     known = [row for row in rows if any(cell.get("n", 1) for cell in row["cells"])]
     return {"groups": list(groups), "rows": known}
@@ -130,7 +137,7 @@ def _by_reason(exclusions: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _median_row(name: str, column: str, groups: dict[str, pd.DataFrame]) -> dict[str, Any]:
+def median_row(name: str, column: str, groups: dict[str, pd.DataFrame]) -> dict[str, Any]:
     cells = []
     for group in groups.values():
         values = group[column].astype(float).dropna().to_numpy()
@@ -141,7 +148,7 @@ def _median_row(name: str, column: str, groups: dict[str, pd.DataFrame]) -> dict
     return {"name": name, "kind": "median", "cells": cells}
 
 
-def _share_row(name: str, columns: list[pd.Series[float]]) -> dict[str, Any]:
+def share_row(name: str, columns: list[pd.Series[float]]) -> dict[str, Any]:
     cells = []
     for column in columns:
         known = column.dropna()

@@ -6,8 +6,20 @@ from typing import Any
 
 import numpy as np
 
-_NAMES = {"train-segmenter": "segmenter", "pretrain": "encoder"}
-_VALIDATED = {"train-segmenter": ("dice", "ged"), "pretrain": ("effective_rank",)}
+_NAMES = {
+    "train-segmenter": "segmenter",
+    "pretrain": "encoder",
+    "films": "film model",
+    "supcon": "SupCon",
+    "head": "classifier",
+}
+_VALIDATED = {
+    "train-segmenter": ("dice", "ged"),
+    "pretrain": ("effective_rank",),
+    "films": ("validation_loss",),
+    "supcon": (),
+    "head": ("validation_loss",),
+}
 _POINTS = 120
 
 

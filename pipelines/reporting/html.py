@@ -25,6 +25,17 @@ _MEASURES = (
     ("specificity_all", "Specificity, not evaluable counted as false alarms"),
 )
 
+_EXAM_MEASURES = (
+    ("accuracy", "Accuracy"),
+    ("precision", "Precision (PPV)"),
+    ("recall", "Recall (sensitivity)"),
+    ("specificity", "Specificity"),
+    ("npv", "Negative predictive value"),
+    ("f1", "F1, positive class"),
+    ("macro_f1", "F1, mean of both classes"),
+    ("balanced_accuracy", "Balanced accuracy"),
+)
+
 _RULES = {
     "f1": "best F1, mean of both classes",
     "youden": "best sum of sensitivity and specificity",
@@ -49,13 +60,15 @@ def render(
     numbers = Numbers(metrics)
     evaluated = (metrics["evaluation"] or {}).get("regions", [])
     environment.globals |= {"num": numbers.one, "ci": numbers.interval}
-    return environment.get_template("report.html.j2").render(
+    page = "exams.html.j2" if metrics["study"]["unit"] == "exam" else "report.html.j2"
+    return environment.get_template(page).render(
         m=metrics,
         figures={name: Markup(svg) for name, svg in figures.items()},
         worst=worst,
         rest=rest,
         resolved=resolved,
         measures=_MEASURES,
+        exam_measures=_EXAM_MEASURES,
         rules=_RULES,
         region_at={entry["region"]: index for index, entry in enumerate(evaluated)},
         colours=region_colours(metrics["study"]["regions"]),

@@ -68,8 +68,8 @@ def draw_overlay(
     return Overlay(
         width=width,
         height=height,
-        film=_data_uri(film),
-        heat=_data_uri(_heat(film, entropy)) if heat else "",
+        film=data_uri(film),
+        heat=data_uri(_heat(film, entropy)) if heat else "",
         outlines={index: outline(labels == index) for index in present},
         reference=reference,
     )
@@ -110,14 +110,20 @@ def _grid_to_small(placement: Placement, small_scale: float) -> npt.NDArray[np.f
 
 def _heat(film: Gray, entropy: npt.NDArray[np.float32]) -> Gray:
     """The film dimmed to half, with doubt painted over it."""
-    share = np.clip(entropy / FULL_HEAT_NATS, 0, 1)
+    return tinted(film, entropy / FULL_HEAT_NATS)
+
+
+def tinted(film: Gray, heat: npt.NDArray[np.float32]) -> Gray:
+    """The film (HW) dimmed to half, with heat (HW, 0 to 1) painted over it, HW3."""
+    share = np.clip(heat, 0, 1)
     colour = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO).astype(np.float32)
     alpha = np.sqrt(share)[..., None]
     dim = (film.astype(np.float32) * 0.45)[..., None]
     return np.asarray(np.clip(colour * alpha + dim * (1 - alpha), 0, 255), np.uint8)
 
 
-def _data_uri(image: Gray) -> str:
+def data_uri(image: Gray) -> str:
+    """The image as WebP in a data URI."""
     encoded, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 80])
     assert encoded
     return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -37,15 +37,7 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
     evaluation = None if paper else _evaluation(inputs, flowed, config)
     tree: dict[str, Any] = {
         "format": FORMAT,
-        "study": {
-            "name": inputs.study.name,
-            "positive": inputs.study.positive,
-            "regions": inputs.study.regions,
-            "num_regions": len(inputs.study.regions),
-            "rule": f"{inputs.study.outcome_column} {_rule(inputs)}",
-            "score": inputs.study.outcome_column.replace("_", "-").capitalize(),
-            "minimum_age_years": inputs.study.minimum_age_years,
-        },
+        "study": study_numbers(inputs),
         "data_kinds": kinds,
         "phantom": inputs.phantom,
         "source": inputs.source,
@@ -63,14 +55,28 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "trained": training_facts(inputs.models),
         "embeddings": inputs.embeddings,
         "subjects": _subject_rows(inputs, means, by_region),
-        "run": _run(inputs),
+        "run": run_numbers(inputs),
     }
     if evaluation:
         tree["region_probability"] = populations(means, by_region)
-        tree["histogram"] = _histogram(means)
-        tree["reliability"] = [_with_interval(group) for group in evaluation["calibration"]["bins"]]
+        tree["histogram"] = histogram(means)
+        tree["reliability"] = [with_interval(group) for group in evaluation["calibration"]["bins"]]
     result: dict[str, Any] = plain(tree)
     return result
+
+
+def study_numbers(inputs: Inputs) -> dict[str, Any]:
+    """The study, as far as the page names it."""
+    return {
+        "name": inputs.study.name,
+        "unit": inputs.study.unit,
+        "positive": inputs.study.positive,
+        "regions": inputs.study.regions,
+        "num_regions": len(inputs.study.regions),
+        "rule": f"{inputs.study.outcome_column} {_rule(inputs)}",
+        "score": inputs.study.outcome_column.replace("_", "-").capitalize(),
+        "minimum_age_years": inputs.study.minimum_age_years,
+    }
 
 
 def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationConfig) -> dict[str, Any] | None:
@@ -88,6 +94,7 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
             scores=inputs.scores,
             people=people(inputs.store),
             limit=parse_rule(inputs.study.outcome_rule).limit,
+            num_regions=len(inputs.study.regions),
             sensitivity=float(chosen.get("sensitivity", SENSITIVITY)),
             config=replace(config, contrast=locked),
         )
@@ -125,7 +132,7 @@ def _why_not(inputs: Inputs, flowed: Mapping[str, Any]) -> str:
     return f"All {flowed['evaluable']} evaluable subjects have the same outcome; an evaluation needs both."
 
 
-def _histogram(means: pd.DataFrame, bins: int = 20) -> dict[str, Any]:
+def histogram(means: pd.DataFrame, bins: int = 20) -> dict[str, Any]:
     edges = np.linspace(0, 1, bins + 1)
     return {
         "edges": edges,
@@ -136,7 +143,7 @@ def _histogram(means: pd.DataFrame, bins: int = 20) -> dict[str, Any]:
     }
 
 
-def _with_interval(group: Mapping[str, Any]) -> dict[str, Any]:
+def with_interval(group: Mapping[str, Any]) -> dict[str, Any]:
     share = wilson(int(group["positive"]), int(group["n"]))
     return {**group, "low": share.low, "high": share.high}
 
@@ -160,7 +167,7 @@ def _subject_rows(inputs: Inputs, means: pd.DataFrame, by_region: pd.DataFrame) 
     return {"total": len(known), "shown": len(rows), "rows": rows}
 
 
-def _run(inputs: Inputs) -> dict[str, Any]:
+def run_numbers(inputs: Inputs) -> dict[str, Any]:
     """How it was made: the only part that differs between two runs of the same configuration."""
     stages = [
         {name: record.get(name) for name in ("stage", "started", "seconds", "peak_memory_mb")}

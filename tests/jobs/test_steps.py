@@ -310,7 +310,7 @@ def test_a_job_waits_for_who_claims_the_folders(place: Path, tmp_path: Path) -> 
 
 def test_a_submitted_run_has_the_stages_of_one_in_a_shell(place: Path, tmp_path: Path) -> None:
     settings = settings_of(place, tmp_path, "study=hsg")
-    assert [step.name for step in steps_of(settings)] == [*INGEST, "classify"]
+    assert [step.name for step in steps_of(settings)] == [*INGEST, "classify", "report"]
     named = [step.stage for step in steps_of(settings_of(place, tmp_path))]
     assert tuple(dict.fromkeys(named)) == ("ingest", "segment", "pretrain", "classify", "report")
     settings = replace(settings_of(place, tmp_path), segmenter=None)

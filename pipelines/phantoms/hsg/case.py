@@ -27,9 +27,9 @@ SHARES = {
         "bilateral": 0.04,
     },
     "demo": {
-        "plain": 0.68,
+        "plain": 0.66,
         "spasm": 0.03,
-        "slow": 0.03,
+        "slow": 0.05,
         "underfilled": 0.01,
         "unseen": 0.0,
         "crossing": 0.03,
@@ -117,9 +117,14 @@ class Exam:
         return None if "not_seen" in states else 0
 
 
+def law_of(effect: str) -> str:
+    """Which of SHARES an effect draws by."""
+    return "demo" if effect == "demo" else "paper"
+
+
 def draw_exam(rng: np.random.Generator, effect: str, before: Exam | None = None) -> Exam:
     """Draw an exam; of a woman examined before, mostly with the same tubes."""
-    shares = SHARES["demo" if effect == "demo" else "paper"]
+    shares = SHARES[law_of(effect)]
     kind = str(rng.choice(list(shares), p=np.array([*shares.values()]) / sum(shares.values())))
     if before is not None and rng.random() < 0.8:
         kind = before.kind

@@ -6,9 +6,9 @@ OUT/outcomes.csv                     patient_id, exam (study UID), right, left, 
 OUT/frames.csv                       an ingest.overrides table: the two spots in the middle of each exam, no others
 OUT/masks/<film>[-<frame>].png       1 right tube, 2 left tube, 3 right fimbria, 4 left fimbria
 OUT/annotations/<film>.truth.png     the same as one class, of spots: an ingest reads it beside the films
-OUT/films.csv                        every frame: time, filling, oracle, area of contrast
+OUT/films.csv                        every frame: time, filling, oracles of film and exam, area of contrast
 OUT/truth/                           rows of films.csv by exam; a file here says that the exam is complete
-OUT/oracle.json                      the best and the area's AUC on one film, shares and AUC per kind; last
+OUT/oracle.json                      the best AUC on one film and on an exam's two, the area's, shares per kind; last
 
 effect=null gives every exam the outcome of another one: no film tells anything.
 """
@@ -30,8 +30,9 @@ from pipelines.phantoms.cohort import SUBJECTS_PER_TASK, CohortSummary, claim, c
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.case import SECOND_EXAM, Exam, draw_exam
 from pipelines.phantoms.hsg.dicom import Taken, exam_uid, phantom_object
+from pipelines.phantoms.hsg.filling import filling
 from pipelines.phantoms.hsg.film import Film, Scene
-from pipelines.phantoms.hsg.oracle import clustered_auc, middle_two, oracle_probability
+from pipelines.phantoms.hsg.oracle import clustered_auc, exam_oracle, film_oracle, middle_two
 from pipelines.progress import Progress, silent
 from storage.atomic import write_bytes, write_json, write_text
 from storage.codec import encode_png
@@ -87,6 +88,7 @@ def write_cohort(
     for done, (own, wrote) in enumerate(_each_woman(out, config, total, processes), start=1):
         rows, written = rows + own, written + wrote
         progress(done, total, f"{len(rows)} frames")
+    _ask_oracles(rows, config)
     write_text(out / "films.csv", _table(rows))
     write_text(out / "outcomes.csv", _outcomes(config))
     write_text(out / "frames.csv", _overrides(rows))
@@ -213,11 +215,25 @@ def _row(
         "right_near": round(now.near[0], 4),
         "left_near": round(now.near[1], 4),
         "contrast_mm2": round(film.contrast_mm2, 1),
-        "oracle": round(oracle_probability(exam, now, str(config.effect)), 5)
-        if film.moment.name != "loop"
-        else "",
         "middle": int(not capture and not film.moment.loop and now.time in middle_two(exam.times)),
     }
+
+
+def _ask_oracles(rows: list[Row], config: PhantomsConfig) -> None:
+    """Add oracle (of the film; empty for a loop's frames) and oracle_exam (of its exam's two in the middle)."""
+    exams = {
+        exam_uid(patient_id(config, number), order + 1): exam
+        for number in range(config.subjects + config.unlabelled)
+        for order, exam in enumerate(exams_of(config, number))
+    }
+    effect = str(config.effect)
+    by_exam = dict(zip(exams, exam_oracle(list(exams.values()), effect), strict=True))
+    single = [row for row in rows if row["name"] != "loop"]
+    seen = [(exams[row["exam"]], filling(exams[row["exam"]], row["time"])) for row in single]
+    for row in rows:
+        row |= {"oracle": "", "oracle_exam": round(float(by_exam[row["exam"]]), 5)}
+    for row, probability in zip(single, film_oracle(seen, effect), strict=True):
+        row["oracle"] = round(float(probability), 5)
 
 
 def _outcomes(config: PhantomsConfig) -> str:
@@ -263,8 +279,13 @@ def _oracle(rows: list[Row], config: PhantomsConfig) -> dict[str, Any]:
         }
         for kind in sorted({row["kind"] for row in known})
     }
+    # an exam once: the first of its films stands for it
+    first_N = np.unique([row["exam"] for row in known], return_index=True)[1]
+    exam_N = np.array([float(row["oracle_exam"]) for row in known])
+    both = clustered_auc(outcome_N[first_N], exam_N[first_N], woman_N[first_N], config.seed)
     return {
         "oracle": {"effect": config.effect, **clustered_auc(outcome_N, score_N, woman_N, config.seed)},
+        "oracle_exam": both,
         "contrast_area": clustered_auc(outcome_N, area_N, woman_N, config.seed),
         "kinds": kinds,
     }

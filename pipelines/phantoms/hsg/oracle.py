@@ -1,28 +1,29 @@
-"""How well a film can tell occlusion at best, and how badly the mere amount of contrast does.
+"""How well films can tell occlusion at best, and how badly the mere amount of contrast does.
 
-The one-frame oracle is Bayes' reader of the true filling at one moment: how far each tube is filled, whether it
-is dilated, how much free or pocketed contrast lies at each end, how full the cavity is. The probability of an
-occluded tube for each such reading comes from many exams drawn by the same law. Reading pixels can't beat it
-by more than chance; what a film before the spill does not hold, nobody sees.
+The oracles are readers of the true filling, who need no pixels: how far each tube is filled, whether it is dilated,
+how much free or pocketed contrast lies at each end, how full the cavity is, how much runs back, and when. One reads a
+film, the other both films in the middle of an exam; what they say comes from many exams drawn by the same law
+(gradient boosting). Reading pixels can't beat them by more than chance; what a film before the spill does not hold,
+nobody sees. Two films tell more than one, so an exam has a bound of its own.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from pipelines.phantoms.arrays import Booleans, Floats
-from pipelines.phantoms.hsg.case import Exam, draw_exam
+from pipelines.phantoms.hsg.case import Exam, draw_exam, law_of
 from pipelines.phantoms.hsg.filling import Filling, filling
 
-DRAWN = 6_000  # exams behind the oracle's table
+DRAWN = 6_000  # exams behind the oracles
 ROUNDS = 1000
-PRIOR = 4.0  # exams' worth of the overall share, in each cell of the table
-_FRONTS = (0.03, 0.35, 0.85, 0.999)
-_SPILT = (0.02, 0.15, 0.5)
+MIDDLE = 2  # films of an exam
 
 
 def middle_two(times: list[float]) -> list[float]:
@@ -31,11 +32,14 @@ def middle_two(times: list[float]) -> list[float]:
     return sorted(times)[max(0, count // 2 - 1) : count // 2 + 1]
 
 
-def oracle_probability(exam: Exam, now: Filling, effect: str) -> float:
-    """Probability of an occluded tube, given all that is true of the filling at this moment."""
-    table, share = _table(effect)
-    positive, total = table.get(_reading(exam, now), (0, 0))
-    return (positive + PRIOR * share) / (total + PRIOR)
+def film_oracle(seen: Sequence[tuple[Exam, Filling]], effect: str) -> Floats:
+    """Probability of an occluded tube, given all that is true of the filling on one film, N."""
+    return _read(np.array([_reading(exam, now) for exam, now in seen]), effect, films=1)
+
+
+def exam_oracle(exams: Sequence[Exam], effect: str) -> Floats:
+    """Probability of an occluded tube, given all that is true of both films in the middle of an exam, N."""
+    return _read(np.array([_both(exam) for exam in exams]), effect, films=MIDDLE)
 
 
 def clustered_auc(
@@ -60,32 +64,61 @@ def clustered_auc(
     return {"auc": float(wins_PN.mean()), "low": float(low), "high": float(high), **counts}
 
 
+def _read(reading_NR: Floats, effect: str, films: int) -> Floats:
+    if not len(reading_NR):
+        return np.zeros(0)
+    with threadpool_limits(1):  # the same sums in the same order
+        probability_N2: Floats = _reader(law_of(effect), films).predict_proba(reading_NR)
+    return probability_N2[:, 1]
+
+
 @cache
-def _table(effect: str) -> tuple[dict[tuple[object, ...], tuple[int, int]], float]:
-    """Reading -> occluded and all films with it; and the share of occluded exams."""
-    counts: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
-    positive = total = 0
-    for number in range(DRAWN):
-        exam = draw_exam(np.random.default_rng([977, number]), effect)
-        if exam.occluded is None:
-            continue
-        positive, total = positive + exam.occluded, total + 1
-        for time in middle_two(exam.times):
-            cell = counts[_reading(exam, filling(exam, time))]
-            cell[0] += exam.occluded
-            cell[1] += 1
-    return {reading: (cell[0], cell[1]) for reading, cell in counts.items()}, positive / total
+def _reader(law: str, films: int) -> HistGradientBoostingClassifier:
+    reading_NR, occluded_N = _drawn(law)[films - 1]
+    reader = HistGradientBoostingClassifier(
+        max_iter=120,
+        learning_rate=0.08,
+        max_leaf_nodes=15,
+        min_samples_leaf=30,
+        early_stopping=False,
+        random_state=0,
+    )
+    with threadpool_limits(1):
+        return reader.fit(reading_NR, occluded_N)
 
 
-def _reading(exam: Exam, now: Filling) -> tuple[object, ...]:
-    """What there is to see, in coarse steps, whichever side is which."""
+@cache
+def _drawn(law: str) -> tuple[tuple[Floats, NDArray[np.int64]], tuple[Floats, NDArray[np.int64]]]:
+    """Readings and outcomes of many exams: by film, and of both films in the middle."""
+    drawn = [draw_exam(np.random.default_rng([977, number]), law) for number in range(DRAWN)]
+    known = [exam for exam in drawn if exam.occluded is not None]
+    both_NR = np.array([_both(exam) for exam in known])
+    occluded_N = np.array([exam.occluded for exam in known], np.int64)
+    return (both_NR.reshape(len(known) * MIDDLE, -1), np.repeat(occluded_N, MIDDLE)), (both_NR, occluded_N)
+
+
+def _both(exam: Exam) -> list[float]:
+    """Of both films in the middle; an exam of one film shows it twice."""
+    times = (middle_two(exam.times) * MIDDLE)[:MIDDLE]
+    return [number for time in times for number in _reading(exam, filling(exam, time))]
+
+
+def _reading(exam: Exam, now: Filling) -> list[float]:
+    """What there is to see, whichever side is which."""
     sides = [
         (
-            int(np.searchsorted(_FRONTS, now.front[side], side="right")),
-            int(np.searchsorted(_SPILT, now.near[side], side="right")),
-            tube.dilated and now.front[side] > 0.5,
-            tube.pocket and now.spilt[side] > 0.05,
+            now.front[side],
+            now.near[side],
+            now.spilt[side] * tube.pocket,
+            float(tube.dilated and now.front[side] > 0.5),
         )
         for side, tube in enumerate(exam.tubes)
     ]
-    return now.cavity > 0.55, *sorted(sides)
+    runs_back = exam.reflux * float(np.clip(now.time / 0.6, 0, 1))
+    return [
+        now.time,
+        now.cavity,
+        now.drained,
+        runs_back,
+        *(number for side in sorted(sides) for number in side),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,32 @@ import pandas as pd
 import pytest
 import torch
 
-from pipelines.classification.exams import FilmSet, exam_outcomes, labelled_films
+from pipelines.classification.exams import FilmSet, exam_outcomes, exam_table, labelled_films, unmet
+from pipelines.classification.film_classify import classify_films
+from pipelines.classification.film_maps import as_cropped
 from pipelines.classification.film_model import FilmNet, views
+from pipelines.classification.film_predict import evaluate_films, predict_films
+from pipelines.classification.film_trial import at_level, split_films
 from pipelines.classification.hsg_losses import (
     PREDICTIONS,
-    _as_cropped,
-    at_level,
     hsg_params,
     hsg_table,
     hsg_trial,
     measures,
     pr_figure,
-    split_films,
 )
+from pipelines.classification.supervised import check_input
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from pipelines.ingest.run import ingest
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.cohort import exams_of, write_cohort
+from pipelines.training.session import LocalSession
 from storage.config import IngestConfig
-from storage.errors import ConfigError
+from storage.errors import ConfigError, InputError
 from storage.manifest import Store
+from storage.schemas import REGIONS
+from storage.tables import read_table
 
 STUDY = StudyConfig(
     name="hsg",
@@ -103,6 +109,55 @@ def test_women_are_split_never_films(cohort: Path, films: FilmSet) -> None:
     assert set(other[2].rows["subject"]) != women[2]
 
 
+def test_exams_and_outcomes_that_do_not_meet_are_counted(cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(cohort / "store", tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    before, rows = exam_table(store), store.outcomes
+    several = before.groupby("subject").filter(lambda own: len(own) > 1)["subject"].iloc[0]
+    lost = rows.iloc[:1]  # its exam keeps its films and loses its outcome
+    nowhere = lost.assign(exam="an exam that nobody filmed")
+    unnamed = rows[rows["subject"] == several].iloc[:1].assign(exam="")
+    store.write_outcomes(pd.concat([rows.iloc[1:], nowhere, unnamed]))
+    store = Store.open(tmp_path / "store")
+    assert unmet(store) == {"no film of the exam": 1, "no exam named, and the woman has several": 1}
+    after = exam_table(store)
+    assert len(after) == len(before) and (after["outcome"] == -1).sum() == (before["outcome"] == -1).sum() + 1
+    assert len(exam_outcomes(store, STUDY)) == (before["outcome"] != -1).sum() - 1
+
+
+def test_a_finished_model_reads_films_as_its_stage_did(cohort: Path, tmp_path: Path) -> None:
+    store, config = Store.open(cohort / "store"), SupervisedConfig(**TINY)
+    classify_films(store, tmp_path / "model", config, STUDY, LocalSession())
+    said = read_table(tmp_path / "model" / "regions.parquet", REGIONS).set_index("key")["probability"]
+    predict_films(tmp_path / "model", store, tmp_path / "new", STUDY)
+    read = read_table(tmp_path / "new" / "regions.parquet", REGIONS).set_index("key")["probability"]
+    assert len(read) == len(store.manifest) > len(said)
+    np.testing.assert_allclose(read[said.index], said, rtol=1e-6)
+    with pytest.raises(InputError, match=r"has learnt from \d+ of \d+ subjects with outcome"):
+        evaluate_films(tmp_path / "model", store, tmp_path / "evaluated", STUDY)
+    settings = json.loads((tmp_path / "model" / "model.json").read_text())
+    settings["supervised"]["backbone"] = "resnet18"
+    (tmp_path / "model" / "model.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="are not those of resnet18"):
+        predict_films(tmp_path / "model", store, tmp_path / "other", STUDY)
+
+
+def test_a_size_that_the_backbone_does_not_take_is_refused_before_any_film_is_read() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^supervised\.backbone=vit_tiny_patch16_224 takes no images of 96 x 96"
+    ):
+        check_input(SupervisedConfig(backbone="vit_tiny_patch16_224", input_size=96))
+
+
+def test_too_few_women_of_a_class_are_refused(films: FilmSet, cohort: Path) -> None:
+    positive = films.rows[films.rows["outcome"] == 1]["subject"].unique()
+    few = films.of(set(films.rows["subject"]) - set(positive[6:]))
+    with pytest.raises(
+        ConfigError, match=r"need at least 7 women of each class.* but 6 of \d+ have outcome 1"
+    ):
+        split_films(few, SupervisedConfig(), Store.open(cohort / "store").manifest)
+
+
 @pytest.mark.parametrize("supcon", [False, True])
 def test_a_trial_is_a_function_of_its_parameters(cohort: Path, tmp_path: Path, supcon: bool) -> None:
     params = {"store": cohort / "store", "study": STUDY, "supcon": supcon, "loss": "asl", **TINY}
@@ -134,8 +189,8 @@ def test_a_truth_lies_where_its_film_lies() -> None:
     truth_HW[:, 10:] = True
     expected_SS = np.zeros((40, 40), np.bool_)
     expected_SS[:, 20:30] = True  # a film of 20 columns lies in the columns 10 to 29 of the square
-    assert np.array_equal(_as_cropped(truth_HW, 40), expected_SS)
-    assert not _as_cropped(np.zeros((40, 20), np.bool_), 40).any()
+    assert np.array_equal(as_cropped(truth_HW, 40), expected_SS)
+    assert not as_cropped(np.zeros((40, 20), np.bool_), 40).any()
 
 
 def test_an_unknown_parameter_is_refused() -> None:

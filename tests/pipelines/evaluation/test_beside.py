@@ -175,10 +175,12 @@ class TestGroups:
                 "regions_used": [0, 6, 6, 7, 7, 7, 7, 7],
             }
         )
-        found = missing_by_outcome(table)
+        found = missing_by_outcome(table, 7)
         assert (found["some"]["positive"]["count"], found["some"]["positive"]["total"]) == (3, 4)
         assert found["some"]["negative"]["count"] == 0 and found["all"]["positive"]["count"] == 1
         assert found["some"]["p"] == pytest.approx(stats.fisher_exact([[3, 1], [0, 4]]).pvalue)
+        # a bone that nobody has is missing in everybody
+        assert missing_by_outcome(table, 8)["some"]["negative"]["count"] == 4
 
     def test_leaving_a_bone_out_changes_little_where_all_tell_the_same(
         self, evaluated: tuple[dict, pd.DataFrame]

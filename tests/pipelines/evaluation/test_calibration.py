@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.evaluation.calibration import fit_logistic, logit, reliability, sigmoid
+from pipelines.evaluation.calibration import (
+    fit_logistic,
+    fit_platt,
+    logit,
+    recalibrated,
+    reliability,
+    sigmoid,
+)
 
 
 def test_fit_equals_scikit_learn_for_every_weighting() -> None:
@@ -51,3 +58,23 @@ def test_reliability_counts_everyone_once() -> None:
     assert sum(b["n"] for b in bins) == 23
     assert sum(b["positive"] for b in bins) == outcome_N.sum()
     assert [b["probability"] for b in bins] == sorted(b["probability"] for b in bins)
+
+
+def test_platt_scaling_makes_a_distorted_probability_right() -> None:
+    rng = np.random.default_rng(0)
+    true_N = rng.uniform(0.02, 0.98, 20_000)
+    outcome_N = (rng.random(20_000) < true_N).astype(np.int64)
+    timid_N = sigmoid(0.4 * logit(true_N) - 0.7)
+    slope, intercept = fit_platt(outcome_N, timid_N)
+    assert (slope, intercept) == (pytest.approx(2.5, abs=0.1), pytest.approx(1.75, abs=0.1))
+    assert np.abs(recalibrated(timid_N, slope, intercept) - true_N).max() < 0.02
+
+
+def test_platt_scaling_is_finite_where_classes_are_separated_and_never_turns_the_order_round() -> None:
+    outcome_N = np.array([0, 0, 0, 1, 1])
+    slope, intercept = fit_platt(outcome_N, np.array([0.1, 0.2, 0.3, 0.6, 0.7]))
+    assert np.isfinite([slope, intercept]).all() and slope > 0
+    assert np.isnan(fit_platt(outcome_N, np.array([0.7, 0.8, 0.6, 0.2, 0.1]))).all()
+    assert np.isnan(fit_platt(np.ones(5, np.int64), np.linspace(0.1, 0.9, 5))).all()
+    probability_N = np.linspace(0.1, 0.9, 5)
+    np.testing.assert_array_equal(recalibrated(probability_N, np.nan, np.nan), probability_N)

@@ -88,7 +88,7 @@ def test_every_frame_has_its_mask(cohort: Path) -> None:
 
 def test_the_oracle_is_told(cohort: Path) -> None:
     told = json.loads((cohort / "oracle.json").read_text())
-    assert {"oracle", "contrast_area", "kinds"} == set(told)
+    assert {"oracle", "oracle_exam", "contrast_area", "kinds"} == set(told)
     assert sum(kind["films"] for kind in told["kinds"].values()) == told["oracle"]["n"]
 
 
