@@ -8,7 +8,7 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store, segmentation_id
 from jobs.run_dir import StageFolder
-from jobs.training import run_training
+from jobs.training import asked_workers, run_training
 from pipelines.progress import Progress
 from storage.errors import ConfigError
 
@@ -53,5 +53,5 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
             return "an encoder as it was initialised, a control"
         return f"{metrics['crops']:,.0f} crops, {metrics['steps']:,.0f} steps, loss {metrics['loss']:.3f}"
 
-    inputs = {"store": store.fingerprint(), "segmentation": model_id}
+    inputs = {"store": store.fingerprint(), "segmentation": model_id} | asked_workers(settings)
     return flow.stage("pretrain", sections=("pretraining",), inputs=inputs, action=action)

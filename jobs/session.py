@@ -45,7 +45,7 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         if signal.SIGUSR2 in received and callable(before[signal.SIGUSR2]):
-            # submitit's: it asks for another attempt and ends this one. SIGTERM may follow the warning, never replace it.
+            # submitit's: it asks for another attempt and ends this one. SIGTERM may have followed the warning.
             signal.raise_signal(signal.SIGUSR2)
     if received:  # it came too late for a step's edge: what follows must not run either
         signal.raise_signal(received[-1])
