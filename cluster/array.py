@@ -41,6 +41,7 @@ def submit_array(
     arguments: Sequence[object] = (),
     after: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    owner: str = "",
 ) -> list[submitit.Job[Any]]:
     """Submit function(*arguments, index) for every index; the jobs in the order of the indices.
 
@@ -51,11 +52,12 @@ def submit_array(
         function: importable on the nodes by its module's name.
         after: Slurm ids that must have ended before.
         exclude: nodes not to use.
+        owner: stands in the jobs as their comment.
 
     Raises:
         ConfigError, ClusterError: the scheduler refuses; what was submitted before stays.
     """
-    executor = make_executor(config, folder, name, resources, after=after, exclude=exclude)
+    executor = make_executor(config, folder, name, resources, after=after, exclude=exclude, owner=owner)
     jobs: list[submitit.Job[Any]] = []
     for chunk in _chunks(config, indices):
         if config.kind == "local":

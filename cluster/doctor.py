@@ -18,7 +18,7 @@ from cluster.commands import ask, outside_job
 from cluster.config import ClusterConfig
 from cluster.findings import Finding, machine_findings, node_findings
 from cluster.graph import Node
-from cluster.partitions import check_fits, chosen, described, partitions, shortest_limit
+from cluster.partitions import check_fits, chosen, described, meets, partitions, shortest_limit
 from cluster.probe import Answer, Request, examine
 from cluster.resources import worker_resources
 from cluster.script import check_submission, sbatch_text
@@ -144,17 +144,18 @@ def _nodes(config: ClusterConfig, folder: Path) -> Iterator[Finding]:
 def _nodes_by_state(config: ClusterConfig) -> tuple[list[str], list[str]]:
     """Names of the nodes that can take a small job now, and of the others; sleeping ones are not woken.
 
-    Nodes that cluster.exclude names are neither.
+    Nodes that cluster.exclude names, or that lack what cluster.constraint wants, are neither.
     """
     excluded = set(
         (ask(["scontrol", "show", "hostnames", config.exclude]) or "").split() if config.exclude else ()
     )
     chosen = ["-p", config.partition] if config.partition else []
-    lines = (ask(["sinfo", "-h", "-N", "-o", "%N|%t|%P", *chosen]) or "").splitlines()
+    lines = (ask(["sinfo", "-h", "-N", "-o", "%N|%t|%P|%f", *chosen]) or "").splitlines()
     free: dict[str, bool] = {}
     for line in lines:
-        name, state, partition = line.split("|")
-        if name not in excluded and (config.partition or partition.endswith("*")):
+        name, state, partition, features = line.split("|")
+        ours = name not in excluded and meets(config.constraint, features)
+        if ours and (config.partition or partition.endswith("*")):
             free[name] = state in _FREE_STATES
     return [name for name in free if free[name]], [name for name in free if not free[name]]
 

@@ -29,6 +29,7 @@ def make_executor(
     requeue: bool = True,
     exclude: Sequence[str] = (),
     survive_nodes: bool = False,
+    owner: str = "",
 ) -> submitit.Executor:
     """A submitit executor of the configured kind.
 
@@ -38,6 +39,7 @@ def make_executor(
         requeue: Slurm may start the job again after a node's death or a preemption.
         exclude: nodes not to use, beside the configuration's.
         survive_nodes: the loss of a node does not end the job (Ray's jobs, which watch their own head).
+        owner: stands in the job as its comment, by which `queue.owned` finds it.
 
     Raises:
         ConfigError: no Slurm here, a partition that could never run such a job, or a kind that submits nothing.
@@ -66,6 +68,7 @@ def make_executor(
             requeue=requeue,
             exclude=exclude,
             survive_nodes=survive_nodes,
+            owner=owner,
         )
     )
     return slurm
@@ -80,12 +83,15 @@ def slurm_parameters(
     requeue: bool = True,
     exclude: Sequence[str] = (),
     survive_nodes: bool = False,
+    owner: str = "",
 ) -> dict[str, Any]:
     """What submitit writes into the sbatch script, under sbatch's own names; None is left out."""
     excluded = ",".join([*([config.exclude] if config.exclude else []), *exclude])
     # Slurm 22.05's srun takes nothing of sbatch's --cpus-per-task; one task per node may use all of its CPUs.
     srun_args = [f"--cpus-per-task={resources.cpus_per_task}", "--cpu-bind=none"]
     flags: dict[str, Any] = {"requeue" if requeue else "no-requeue": True}
+    if owner:
+        flags["comment"] = owner
     if after:
         # A dependency that can never come true must end the job, not leave it in the queue for ever.
         flags["kill-on-invalid-dep"] = "yes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,14 @@ from cluster.graph_file import (
     write_graph,
 )
 from cluster.partitions import check_fits
-from cluster.queue import LIVE, job_states
+from cluster.queue import LIVE, job_states, owned
 from cluster.resources import Resources
 from storage.errors import ClusterError
 
 MOST_TRIES_AGAIN = 2
+_PATIENCE_S = 90.0  # Slurm gives a job KillWait, 30 s unless configured, between TERM and KILL
+_ASKS_EVERY_S = 2.0
+_WRITTEN_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +61,15 @@ def submit_graph(
 ) -> dict[str, list[str]]:
     """Submit all nodes, each after those that it names, and return their Slurm ids by name, one per array task.
 
-    `folder/graph.json` is replaced after every submission, so that no job is unknown; where the submitter was
-    killed in between, the same call goes on behind what it had submitted, unless a job of that has failed or was
-    cancelled. Slurm starts a node once those before it
-    have ended (`afterany`). The kinds local and debug run the nodes in order and return when the last has ended.
+    `folder/graph.json` is replaced after every submission; where the submitter was killed in between, the same call
+    goes on behind what it had submitted, unless a job of that has failed or was cancelled. A job that Slurm took
+    before its id was written down is ended, and submitted again. Slurm starts a node once those before it have ended
+    (`afterany`). The kinds local and debug run the nodes in order and return when the last has ended.
 
-    owner: names the submission; only one of the same owner goes on.
+    owner: names the submission, in its jobs too; only one of the same owner goes on.
 
     Raises:
-        ClusterError: jobs of an earlier submission to this folder still wait or run.
+        ClusterError: jobs of an earlier submission to this folder still wait or run, or one of this does not end.
         ConfigError: the scheduler refuses.
     """
     _check_order(nodes)
@@ -73,9 +77,11 @@ def submit_graph(
         for node in nodes:
             check_fits(config, node.resources)
     graph = _begun(nodes, config, folder, owner)
+    if config.kind == "slurm":
+        end_jobs(strays(folder))
     for node in nodes[len(graph.nodes) :]:
         after = [one for name in node.after for one in graph.nodes[name].ids]
-        ids = _submit(node, config, folder, range(max(node.width, 1)), after)
+        ids = _submit(node, config, folder, range(max(node.width, 1)), after, owner=owner)
         submitted = Submitted(
             name=node.name,
             width=node.width,
@@ -126,6 +132,36 @@ def resubmit(
     return list(ids.values())
 
 
+def strays(folder: Path) -> list[str]:
+    """Ids of jobs of the folder's submission that wait or run though nobody has written them down.
+
+    Between sbatch's answer and graph.json a submitter may be killed; one that lives gets a moment to write.
+    """
+    if not (folder / NAME).is_file():
+        return []
+    owner = read_graph(folder).owner
+    for pause_s in (0.0, _WRITTEN_WITHIN_S):
+        time.sleep(pause_s)
+        found = owned(owner) if owner else []
+        written = whole_jobs([one for node in read_graph(folder).nodes.values() for one in node.ids])
+        if not (unknown := [one for one in found if one not in written]):
+            return []
+    return unknown
+
+
+def end_jobs(ids: Sequence[str]) -> None:
+    """scancel, and wait until none of the jobs lives; ClusterError where one still does after a while."""
+    if ids and ask(["scancel", *ids]) is None and ask(["squeue", "-h"]) is None:
+        raise ClusterError("Slurm does not answer; try again later, or ask who runs the cluster.")
+    deadline = time.monotonic() + _PATIENCE_S
+    while left := [one for one, state in job_states(ids).items() if not state.finished]:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"Slurm jobs {', '.join(left)} have not ended; try again, or ask who runs the cluster."
+            )
+        time.sleep(_ASKS_EVERY_S)
+
+
 def _check_order(nodes: Sequence[Node]) -> None:
     seen: set[str] = set()
     for node in nodes:
@@ -136,8 +172,10 @@ def _check_order(nodes: Sequence[Node]) -> None:
 
 def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path, owner: str) -> Graph:
     """An empty graph, or that of a submitter that was killed half-way."""
+    fresh = Graph(nodes={}, config=config, whole=False, owner=owner)
     if not (folder / NAME).exists():
-        return Graph(nodes={}, config=config, whole=False, owner=owner)
+        write_graph(folder, fresh)
+        return fresh
     last = read_graph(folder)
     ids = [one for node in last.nodes.values() for one in node.ids if last.config.kind == "slurm"]
     states = job_states(ids, [folder / name for name in last.nodes])
@@ -151,7 +189,7 @@ def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path, owner: st
             "radmill status tells how far they are, radmill cancel ends them."
         )
     earlier = {name: [*last.earlier.get(name, []), *node.ids] for name, node in last.nodes.items()}
-    fresh = Graph(nodes={}, config=config, whole=False, earlier=last.earlier | earlier, owner=owner)
+    fresh = replace(fresh, earlier=last.earlier | earlier)
     write_graph(folder, fresh)
     forget_tries(folder)
     return fresh
@@ -164,6 +202,7 @@ def _submit(
     indices: Sequence[int],
     after: Sequence[str],
     exclude: Sequence[str] = (),
+    owner: str = "",
 ) -> dict[int, str]:
     place, title = folder / node.name, job_name(node.name)
     if node.width:
@@ -177,10 +216,18 @@ def _submit(
             arguments=node.arguments,
             after=after,
             exclude=exclude,
+            owner=owner,
         )
     else:
         executor = make_executor(
-            config, place, title, node.resources, after=after, exclude=exclude, survive_nodes=node.ray
+            config,
+            place,
+            title,
+            node.resources,
+            after=after,
+            exclude=exclude,
+            survive_nodes=node.ray,
+            owner=owner,
         )
         with refusals(config, node.resources):
             jobs = [executor.submit(node.function, *node.arguments)]
@@ -212,7 +259,7 @@ def _once_more(
         ray=known.ray,
     )
     place = next_try(folder, name, most)
-    ids = _submit(node, graph.config, folder, indices, after, exclude)
+    ids = _submit(node, graph.config, folder, indices, after, exclude, graph.owner)
     record_try(place, ids)
     return ids
 

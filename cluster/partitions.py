@@ -14,7 +14,7 @@ from storage.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Nodes:
-    """Equal nodes of one partition, up or down. limit_min: None where there is no limit."""
+    """Equal nodes of one partition, up or down. limit_min: None where there is no limit; features: with commas."""
 
     partition: str
     default: bool
@@ -23,6 +23,7 @@ class Nodes:
     cpus: int
     memory_mb: int
     gpus: int
+    features: str = ""
 
     def fit(self, asked: Resources) -> bool:
         """One such node has what a job asks of a node."""
@@ -35,8 +36,8 @@ class Nodes:
 
 def partitions() -> list[Nodes]:
     """Every partition's nodes, grouped by what they have; empty where Slurm does not answer."""
-    said = ask(["sinfo", "-h", "-e", "-o", "%P|%l|%D|%c|%m|%G"]) or ""
-    return [_parsed(line) for line in said.splitlines() if line.count("|") == 5]
+    said = ask(["sinfo", "-h", "-e", "-o", "%P|%l|%D|%c|%m|%G|%f"]) or ""
+    return [_parsed(line) for line in said.splitlines() if line.count("|") == 6]
 
 
 def chosen(known: Sequence[Nodes], config: ClusterConfig) -> list[Nodes]:
@@ -44,6 +45,40 @@ def chosen(known: Sequence[Nodes], config: ClusterConfig) -> list[Nodes]:
     if config.partition is None:
         return [one for one in known if one.default]
     return [one for one in known if one.partition in config.partition.split(",")]
+
+
+def meets(constraint: str | None, features: str) -> bool:
+    """Whether a node with these features may serve a job with such a --constraint.
+
+    Slurm's operators are & | ( ) and [ ]; where a constraint counts nodes (a*2&b), one of its features will do.
+    """
+    if constraint is None:
+        return True
+    words = re.findall(r"[&|()]|\*\d+|[^&|()*\s]+", constraint.replace("[", "(").replace("]", ")"))
+    has = set(features.split(","))
+    if any(word.startswith("*") for word in words):
+        return any(word in has for word in words)
+    return _any_of(words, has)
+
+
+def _any_of(words: list[str], has: set[str]) -> bool:
+    """Alternatives up to the end or a closing bracket; takes from `words` what it reads."""
+    found = _all_of(words, has)
+    while words and words[0] == "|":
+        words.pop(0)
+        found |= _all_of(words, has)
+    return found
+
+
+def _all_of(words: list[str], has: set[str]) -> bool:
+    found = True
+    while words and words[0] not in ("|", ")"):
+        if (word := words.pop(0)) == "(":
+            found &= _any_of(words, has)
+            del words[:1]
+        elif word != "&":
+            found &= word in has
+    return found
 
 
 def check_fits(config: ClusterConfig, asked: Resources) -> None:
@@ -54,6 +89,12 @@ def check_fits(config: ClusterConfig, asked: Resources) -> None:
     own = chosen(partitions(), config)
     if not own:
         return
+    own = [one for one in own if meets(config.constraint, one.features)]
+    if not own:
+        raise ConfigError(
+            f"{_where(config)} has no node with cluster.constraint={config.constraint}; "
+            "sinfo -o '%N %f' lists features."
+        )
     # Of several partitions a job runs in one: its nodes must be there, and its time too.
     each = [
         [one for one in own if one.partition == name] for name in dict.fromkeys(one.partition for one in own)
@@ -94,7 +135,7 @@ def _where(config: ClusterConfig) -> str:
 
 
 def _parsed(line: str) -> Nodes:
-    name, limit, count, cpus, memory, gres = line.split("|")
+    name, limit, count, cpus, memory, gres, features = line.split("|")
     return Nodes(
         partition=name.rstrip("*"),
         default=name.endswith("*"),
@@ -104,6 +145,7 @@ def _parsed(line: str) -> Nodes:
         memory_mb=int(memory.rstrip("+")),
         # gpu:2, gpu:a100:4(S:0-1), several kinds with commas between
         gpus=sum(int(found) for found in re.findall(r"\bgpu(?::[^:,(]+)?:(\d+)", gres)),
+        features=features,
     )
 
 

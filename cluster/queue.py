@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.commands import ask
@@ -22,6 +22,10 @@ LIVE = (
 )
 UNKNOWN = "UNKNOWN"  # Slurm does not answer
 GONE = "GONE"  # Slurm answers and knows nothing of it: cancelled before it began, or over long ago
+_MAYBE_AGAIN = (
+    "NODE_FAIL",
+    "PREEMPTED",
+)  # accounting's last word on an attempt, though the job may wait for another
 _IDS_PER_CALL = 200  # a command line has a length
 # --states=all: what ended within MinJobAge (five minutes) is still told.
 _SQUEUE = ("squeue", "-h", "-r", "--states=all", "-o", "%i|%T|%r|%N|%M|%S|%D|")
@@ -59,6 +63,7 @@ class JobState:
 
     state: Slurm's word (PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, NODE_FAIL, ...), or GONE or UNKNOWN;
     reason: why it waits, in plain words, empty otherwise; node: Slurm's node list; start: ISO time or empty.
+    All are of its last attempt; earlier_node_s: nodes times seconds of those before, which only sacct tells.
     """
 
     state: str = UNKNOWN
@@ -68,6 +73,12 @@ class JobState:
     nodes: int = 1
     start: str = ""
     exit_code: str = ""
+    earlier_node_s: int = 0
+
+    @property
+    def node_s(self) -> int:
+        """Nodes times seconds, over all attempts."""
+        return self.earlier_node_s + self.elapsed_s * self.nodes
 
     @property
     def finished(self) -> bool:
@@ -83,8 +94,9 @@ def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, Jo
     """
     wanted = list(dict.fromkeys(ids))
     known = _from_sacct(wanted)
-    unsettled = [one for one in wanted if one not in known or not known[one].finished]
-    known |= _from_squeue(unsettled)
+    settled = [one for one in known if known[one].finished and known[one].state not in _MAYBE_AGAIN]
+    unsettled = [one for one in wanted if one not in settled]
+    known |= {one: _with_earlier(now, known.get(one)) for one, now in _from_squeue(unsettled).items()}
     rest = [one for one in wanted if one not in known]
     # The whole queue in one answer: a job that it does not hold is over, and only a result says how.
     queue = ask(_SQUEUE) if rest else None
@@ -94,9 +106,16 @@ def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, Jo
     return {one: known.get(one, JobState(state=UNKNOWN if queue is None else GONE)) for one in wanted}
 
 
+def owned(owner: str) -> list[str]:
+    """Ids, without array indices, of the user's jobs that wait or run and whose comment is `owner`."""
+    said = ask(["squeue", "-h", "--me", "-o", "%A|%F|%k"]) or ""
+    lines = [line.split("|", 2) for line in said.splitlines() if line.count("|") >= 2]
+    return list(dict.fromkeys(array for _, array, comment in lines if comment == owner))
+
+
 def node_hours(states: Mapping[str, JobState]) -> float:
-    """Nodes times hours, over all the jobs."""
-    return sum(state.elapsed_s * state.nodes for state in states.values()) / 3600
+    """Nodes times hours, over all the jobs and their attempts."""
+    return sum(state.node_s for state in states.values()) / 3600
 
 
 def in_words(reason: str) -> str:
@@ -109,8 +128,17 @@ def in_words(reason: str) -> str:
     return _REASONS.get(word, word)
 
 
+def _with_earlier(now: JobState, before: JobState | None) -> JobState:
+    """squeue's word of an attempt with what sacct knows, whose last record may be of the attempt before."""
+    if before is None:
+        return now
+    same = before.start == now.start
+    return replace(now, earlier_node_s=before.earlier_node_s if same else before.node_s)
+
+
 def _from_sacct(ids: Sequence[str]) -> dict[str, JobState]:
-    return _from(["sacct", "-X", "-n", "-P", "-o", _FIELDS, "-j"], ids)
+    # Without --duplicates only the last attempt of a job that was requeued is told.
+    return _from(["sacct", "-X", "--duplicates", "-n", "-P", "-o", _FIELDS, "-j"], ids)
 
 
 def _from_squeue(ids: Sequence[str]) -> dict[str, JobState]:
@@ -128,7 +156,9 @@ def _from(command: Sequence[str], ids: Sequence[str]) -> dict[str, JobState]:
 def _read(said: str) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
     for line in said.splitlines():
-        found |= _parsed(line)
+        for one, state in _parsed(line).items():
+            before = found[one].node_s if one in found else 0  # attempts come in their order
+            found[one] = replace(state, earlier_node_s=before)
     return found
 
 

@@ -19,11 +19,16 @@ _TRIES, _PATIENCE_S = 3, 20.0
 def refusal(spec: RaySpec, events: Sequence[Mapping[str, Any]], failure: Failure) -> str:
     """Why the job gets no further attempt, as a sentence; empty if it gets one.
 
-    events: of this job, from attempts.jsonl. Every attempt writes `begin` with its progress, whatever ends it.
+    events: of this job, from attempts.jsonl. Every attempt writes `begin` with its progress, whatever ends it. In
+    one's own allocation several commands may each write theirs: an attempt begins with the first.
     """
     if failure not in REQUEUE:
         return f"Another attempt would not mend it ({failure})."
-    begins = [int(event["progress"]) for event in events if event.get("event") == "begin"]
+    first: dict[int, int] = {}
+    for event in events:
+        if event.get("event") == "begin":
+            first.setdefault(int(event["restart"]), int(event["progress"]))
+    begins = [first[restart] for restart in sorted(first)]
     timeouts = sum(event.get("event") == "end" and event.get("failure") == "timeout" for event in events)
     if failure is Failure.TIMEOUT and timeouts >= spec.max_timeouts:
         return f"The time limit was reached {timeouts + 1} times and cluster.max_timeouts is {spec.max_timeouts}."
@@ -32,7 +37,7 @@ def refusal(spec: RaySpec, events: Sequence[Mapping[str, Any]], failure: Failure
     here = spec.progress_now()
     standing = 0
     for progress in reversed(begins):
-        if progress < here:
+        if progress != here:  # less: it got on since; more: the work was set aside since, and begun anew
             break
         standing += 1
     if standing >= spec.max_without_progress:

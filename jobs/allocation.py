@@ -29,12 +29,15 @@ def run_allocated(name: str, settings: Settings) -> int:
     from cluster.ray_spec import spec_of
 
     folder = Path(str(settings.out)).absolute() / FOLDER
-    # by the job, for a second run in this `out`, which its lock refuses, must not change what the first one reads
-    written = folder / f"settings-{os.environ.get('SLURM_JOB_ID', 'none')}.yaml"
+    # of its own, for a second run in this `out`, which its lock refuses, must not change what the first one reads
+    written = folder / f"settings-{os.environ.get('SLURM_JOB_ID', 'none')}-{os.getpid()}.yaml"
     spec = spec_of(settings.cluster, folder, progress="../*/checkpoints/step-*")
     if "SLURM_JOB_ID" in os.environ:  # else the next line refuses, and leaves nothing behind
         write_text(written, whole_yaml(settings))
-    code = run_in_allocation(spec, [sys.executable, "-m", "jobs.allocation", name, str(written)])
+    try:
+        code = run_in_allocation(spec, [sys.executable, "-m", "jobs.allocation", name, str(written)])
+    finally:
+        written.unlink(missing_ok=True)  # whoever is requeued comes by here again
     return left_out_code(Path(str(settings.store))) if code == 0 and name == "run" else code
 
 

@@ -98,7 +98,7 @@ def _step(submission: Submission, graph: Graph, node: Submitted, states: dict[st
     state = _common(tasks.values())
     first = next((one for one in tasks.values() if one.state == state), None)
     spent = {job: states[job] for job in node.ids if job in states}
-    told = _supervisor_said(submission.folder / node.name, first.job) if first and state == FAILED else ""
+    told = supervisor_said(submission.folder / node.name, first.job) if first and state == FAILED else ""
     return StepStatus(
         name=node.name,
         state=state,
@@ -122,7 +122,7 @@ def _asked_again(step: StepStatus, graph: Graph, steps: dict[str, StepStatus]) -
     return replace(step, state=WAITING, words=f"{step.words}; {live[0]} asks for them again")
 
 
-def _supervisor_said(folder: Path, job: str) -> str:
+def supervisor_said(folder: Path, job: str) -> str:
     """Why the supervisor of a job on a Ray cluster ended its last attempt; empty for other jobs."""
     events = [one for one in read(folder / "attempts.jsonl") if str(one.get("job")) == job]
     ends = [one for one in events if one.get("event") in ("begin", "end", "requeue")]

@@ -10,7 +10,7 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store, segmentation_id
 from jobs.run_dir import StageFolder
-from jobs.training import run_training
+from jobs.training import asked_workers, run_training
 from pipelines.progress import Progress
 from storage.errors import ConfigError, InputError
 
@@ -75,7 +75,7 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
 
     settings, store = flow.settings, Store.open(store_root)
     model_id = segmentation_id(flow.out)
-    inputs = {"store": store.fingerprint(), "segmentation": model_id}
+    inputs = {"store": store.fingerprint(), "segmentation": model_id} | asked_workers(settings)
     if settings.pretraining.method == "supcon":
         inputs["outcomes"] = store.outcomes_fingerprint()
 

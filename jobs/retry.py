@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluster.executor import whole_jobs
-from cluster.graph import resubmit
+from cluster.graph import end_jobs, resubmit, strays
 from cluster.graph_file import read_graph
 from cluster.queue import job_states
 from jobs.config import Settings
@@ -37,6 +37,7 @@ def _retry(submission: Submission) -> int:
     _check_mendable(lacking[0])
     with held("retry", Path(out), Path(submission.store), submission=submission.id):
         submission.claim()  # and let go: the first job starts before the last is submitted
+    end_jobs(strays(submission.folder))  # of a retry that was killed
     lost = lost_nodes(submission)
     after: list[str] = []
     for step in lacking:

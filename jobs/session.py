@@ -25,8 +25,9 @@ _LOOK_EVERY_S = 0.5
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Within it SIGTERM, SIGINT and SIGUSR2 call `stop` and do nothing else.
 
-    A signal that came, and that nobody took up by raising StoppedEarly, is raised again afterwards. In any thread
-    but the first, such as a trial's, nothing changes: Python hears signals there alone.
+    A signal that came, and that nobody took up by raising StoppedEarly, is raised again afterwards; so is SIGUSR2 in
+    any case where somebody listened to it before: a scheduler's job is then started again. In any thread but the
+    first, such as a trial's, nothing changes: Python hears signals there alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,6 +44,9 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if signal.SIGUSR2 in received and callable(before[signal.SIGUSR2]):
+            # submitit's: it asks for another attempt and ends this one. SIGTERM may have followed the warning.
+            signal.raise_signal(signal.SIGUSR2)
     if received:  # it came too late for a step's edge: what follows must not run either
         signal.raise_signal(received[-1])
 

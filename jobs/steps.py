@@ -15,19 +15,21 @@ from functools import partial
 from pathlib import Path
 
 from cluster.graph import resubmit
+from cluster.graph_file import NAME, read_graph
 from jobs import ingest_steps, segment_steps
 from jobs.__main__ import OFFLINE
 from jobs.classify import classify
 from jobs.config import Settings
 from jobs.flow import Begun, Flow
 from jobs.measure import Measured
+from jobs.overview import supervisor_said
 from jobs.pretrain import pretrain
 from jobs.progress import shown
 from jobs.report import report
 from jobs.run_dir import StageFolder
 from jobs.stages import stages_of
 from jobs.submission import Submission
-from jobs.tasks import ASKS, DONE, FAILED, SKIPPED, STOPPED, Task, read_task, read_tasks
+from jobs.tasks import ASKS, DONE, FAILED, SKIPPED, STOPPED, Task, TaskRecord, read_task, read_tasks
 from jobs.train_segmenter import train_segmenter
 from jobs.work import Work, finish, note_begun, taken_up
 from pipelines.progress import Progress
@@ -164,9 +166,17 @@ def _check_before(step: Step, work: Work) -> None:
         record = read_task(work.submission.folder, before.name)
         if before.array or (record and record.submission == work.submission.id and record.ended_well):
             continue
-        ours = record is not None and record.submission == work.submission.id
-        said = f": {record.said}" if record and ours and record.said else "."
+        said = _why(before, work, record)
         raise StorageError(f"{step.name} needs what {before.name} makes, which has failed{said}")
+
+
+def _why(step: Step, work: Work, record: TaskRecord | None) -> str:
+    """What a step that failed has said of it, or the supervisor of its job, who saw the end; as `: sentence`."""
+    folder = work.submission.folder
+    said = record.said if record and record.submission == work.submission.id else ""
+    if step.learns and (folder / NAME).is_file() and (node := read_graph(folder).nodes.get(step.name)):
+        said = supervisor_said(folder / step.name, node.latest[0]) or said
+    return f": {said}" if said else "."
 
 
 def _ask_again(step: Step, work: Work, task: Task, missing: Sequence[int]) -> str:

@@ -138,6 +138,7 @@ class Submission:
 
 def live_jobs(out: Path) -> list[str]:
     """Ids of jobs of this `out` that have not ended, as far as anybody knows."""
+    from cluster.graph import strays
     from cluster.graph_file import NAME, read_graph
     from cluster.queue import job_states
 
@@ -149,7 +150,7 @@ def live_jobs(out: Path) -> list[str]:
         return []
     ids = [one for node in graph.nodes.values() for one in node.ids]
     states = job_states(ids, [folder / name for name in graph.nodes])
-    return [one for one, state in states.items() if not state.finished]
+    return [*(one for one, state in states.items() if not state.finished), *strays(folder)]
 
 
 def check_free(folder: Path, but: str = "") -> None:

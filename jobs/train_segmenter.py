@@ -8,7 +8,7 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store
 from jobs.run_dir import StageFolder
-from jobs.training import run_training
+from jobs.training import asked_workers, run_training
 from pipelines.progress import Progress
 
 
@@ -35,5 +35,5 @@ def train_segmenter(flow: Flow, store_root: Path) -> StageFolder:
         metrics = run_training("train-segmenter", settings, folder, progress, store=str(store.root))
         return f"validation Dice {metrics['dice']:.3f}, GED {metrics['ged']:.3f}"
 
-    inputs = {"store": store.fingerprint()}
+    inputs = {"store": store.fingerprint()} | asked_workers(settings)
     return flow.stage("train-segmenter", sections=("segmentation",), inputs=inputs, action=action)

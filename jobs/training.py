@@ -56,6 +56,12 @@ def run_training(
     return _on_workers(stage, settings, folder, task, cpus, progress)
 
 
+def asked_workers(settings: Settings) -> dict[str, str]:
+    """What a training's question says of its workers, where they are several: their number decides the bytes."""
+    workers = settings.cluster.workers
+    return {"workers": str(workers)} if workers > 1 else {}
+
+
 def _on_workers(
     stage: str, settings: Settings, folder: Path, task: Task, cpus: int, progress: Progress
 ) -> dict[str, Any]:

@@ -40,12 +40,11 @@ class Crops:
         images, masks = (open_array(self.path, name) for name in ("image", "mask"))
         side = images.shape[1]
         loaded = np.empty((2, len(chosen), side, side), np.uint8)
-        for start in range(0, len(self.rows), BLOCK):
+        for start in (np.unique(chosen // BLOCK) * BLOCK).tolist():
             (place,) = np.nonzero((chosen >= start) & (chosen < start + BLOCK))
-            if len(place):
-                inner = chosen[place] - start
-                loaded[0, place] = images[start : start + BLOCK][inner]
-                loaded[1, place] = masks[start : start + BLOCK][inner]
+            inner = chosen[place] - start
+            loaded[0, place] = images[start : start + BLOCK][inner]
+            loaded[1, place] = masks[start : start + BLOCK][inner]
         return loaded[0], loaded[1]
 
 

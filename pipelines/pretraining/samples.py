@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.pretraining.crops import Crops
 from pipelines.pretraining.method import UNKNOWN
+from pipelines.pretraining.packed import PackedRows
 
 Ints = NDArray[np.int64]
 
@@ -18,8 +20,8 @@ Ints = NDArray[np.int64]
 class Samples:
     """N square crops and what is known of them."""
 
-    images_NSS: NDArray[np.uint8]
-    masks_NSS: NDArray[np.uint8]
+    images_NSS: NDArray[np.uint8] | PackedRows
+    masks_NSS: NDArray[np.uint8] | PackedRows
     names: Sequence[str]
     """Film and region, for errors."""
     subject_N: Ints
@@ -38,13 +40,17 @@ class Samples:
         return int((self.outcome_N == 1).sum() <= (self.outcome_N == 0).sum())
 
 
-def load_samples(crops: Crops, chosen: Ints, outcomes: Mapping[str, int]) -> Samples:
-    """Samples of the chosen rows of a cache; outcomes: subject to 0 or 1, of those that may be known."""
+def packed_samples(
+    crops: Crops, chosen: Ints, outcomes: Mapping[str, int], packed: Path, side: int
+) -> Samples:
+    """Samples of the chosen rows of a cache, which lie packed in a file as squares of this side.
+
+    outcomes: subject to 0 or 1, of those that may be known.
+    """
     rows = crops.rows.iloc[chosen]
-    images_NSS, masks_NSS = crops.load(chosen)
     return Samples(
-        images_NSS=images_NSS,
-        masks_NSS=masks_NSS,
+        images_NSS=PackedRows(packed, "image", side),
+        masks_NSS=PackedRows(packed, "mask", side),
         names=[f"{key} {region}" for key, region in zip(rows["key"], rows["region"], strict=True)],
         subject_N=np.unique(rows["subject"].to_numpy(str), return_inverse=True)[1].astype(np.int64),
         region_N=np.unique(rows["region"].to_numpy(str), return_inverse=True)[1].astype(np.int64),

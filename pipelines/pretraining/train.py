@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import StudyConfig
+from pipelines.pretraining import packed as packed_file
 from pipelines.pretraining.backbone import build_backbone, check_sizes, num_features
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import Crops, open_crops
 from pipelines.pretraining.encoder import KIND
 from pipelines.pretraining.learner import PretrainingLearner
 from pipelines.pretraining.recipes import resolved, unsafe_mixes
-from pipelines.pretraining.samples import load_samples
+from pipelines.pretraining.samples import packed_samples
 from pipelines.pretraining.weights import load_initial
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
@@ -62,11 +63,14 @@ def pretrain(
         sizes = {"pretraining.global_size": config.global_size}
         sizes |= {"pretraining.local_size": config.local_size} if config.num_local else {}
         check_sizes(backbone, config.backbone, sizes)
-        outcomes = outcomes or {}
+        outcomes, packed = outcomes or {}, folder / packed_file.NAME
         if session.rank == 0:
             preparing = until_stopped(session, config.steps, progress)
-            open_crops(store.root, segmentation, config.crop_pixels, preparing, config.crop_mm_per_pixel)
-        session.report({})  # a barrier: the cache has one writer
+            crops = open_crops(
+                store.root, segmentation, config.crop_pixels, preparing, config.crop_mm_per_pixel
+            )
+            packed_file.pack(crops, choose_crops(crops, store, config, study, outcomes), packed)
+        session.report({})  # a barrier: cache and packed file have one writer
         crops = open_crops(
             store.root, segmentation, config.crop_pixels, mm_per_pixel=config.crop_mm_per_pixel
         )
@@ -78,9 +82,12 @@ def pretrain(
         if session.rank == 0:
             for warning in warnings:
                 _log.warning("%s", warning)
-        learner = PretrainingLearner(backbone, load_samples(crops, chosen, outcomes), config)
+        crop_samples = packed_samples(crops, chosen, outcomes, packed, config.crop_pixels)
+        learner = PretrainingLearner(backbone, crop_samples, config)
         samples = f"{store.fingerprint()} {segmentation.model_id}"
         result = fit(learner, config, session, folder, samples, progress)
+        if session.rank == 0:
+            packed.unlink(missing_ok=True)
         if result.stopped:
             raise StoppedEarly(result.steps, config.steps)
         figures = {"crops": len(chosen), "steps": result.steps, **result.metrics}

@@ -12,7 +12,8 @@ from cluster.doctor import _nodes_by_state
 
 def test_excluded_nodes_are_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sinfo = "".join(
-        f"n{index}|{state}|main*\\n" for index, state in enumerate(["idle", "idle", "mix", "down"])
+        f"n{index}|{state}|main*|rack{index % 2}\\n"
+        for index, state in enumerate(["idle", "idle", "mix", "down"])
     )
     programs = {
         "sinfo": f"printf '{sinfo}'",
@@ -24,3 +25,4 @@ def test_excluded_nodes_are_not_asked(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _nodes_by_state(ClusterConfig()) == (["n0", "n1", "n2"], ["n3"])
     assert _nodes_by_state(ClusterConfig(exclude="n[0,3]")) == (["n1", "n2"], [])
+    assert _nodes_by_state(ClusterConfig(constraint="rack1")) == (["n1"], ["n3"])

@@ -92,3 +92,24 @@ def test_while_slurm_does_not_answer_a_log_means_running(
     monkeypatch.setenv("PATH", squeue(tmp_path / "bin", "exit 1"))
     (tmp_path / "7_0_log.out").write_text("begun")
     assert job_states(["7"], [tmp_path])["7"].state == "RUNNING"
+
+
+def test_node_hours_count_every_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that runs again, one that waits to, and one whose attempts are over."""
+    queue = ["7|RUNNING|None|n1|0:10|2026-01-01T02:00:00|2|", "8|PENDING|BeginTime||0:00|N/A|2|"]
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", f"printf '%s\\n' '{queue[0]}' '{queue[1]}'"))
+    sacct = [
+        "7|REQUEUED||n2|100|2026-01-01T00:00:00|2|0:0",
+        "7|RUNNING||n1|9|2026-01-01T02:00:00|2|0:0",
+        "8|NODE_FAIL||n1,n2|50|2026-01-01T00:00:00|2|0:0",
+        "9|PREEMPTED||n1|30|2026-01-01T00:00:00|1|0:0",
+        "9|COMPLETED||n1|40|2026-01-01T01:00:00|1|0:0",
+    ]
+    (tmp_path / "bin" / "sacct").write_text(
+        "#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{one}'" for one in sacct)
+    )
+    (tmp_path / "bin" / "sacct").chmod(0o755)
+    states = job_states(["7", "8", "9"])
+    assert [one.state for one in states.values()] == ["RUNNING", "PENDING", "COMPLETED"]
+    assert [one.node_s for one in states.values()] == [2 * 110, 2 * 50, 70]
+    assert node_hours(states) == (220 + 100 + 70) / 3600

@@ -18,7 +18,9 @@ def spec(run: Path, **values: Any) -> RaySpec:
 
 
 def begins(*progress: int) -> list[dict[str, Any]]:
-    return [{"event": "begin", "progress": number} for number in progress]
+    return [
+        {"event": "begin", "restart": restart, "progress": number} for restart, number in enumerate(progress)
+    ]
 
 
 def reach(run: Path, step: int) -> None:
@@ -64,6 +66,17 @@ def test_only_progress_eases_the_bound_on_standing_still(tmp_path: Path) -> None
     )
     reach(tmp_path, 120)
     assert refusal(spec(tmp_path), standing, Failure.PREEMPTED) == ""
+
+
+def test_work_that_was_begun_anew_does_not_stand_still(tmp_path: Path) -> None:
+    reach(tmp_path, 20)
+    assert refusal(spec(tmp_path), begins(40, 40, 20, 20), Failure.PREEMPTED) == ""
+    assert "3 attempts in a row" in refusal(spec(tmp_path), begins(40, 20, 20, 20), Failure.PREEMPTED)
+
+
+def test_several_commands_in_one_allocation_are_one_attempt(tmp_path: Path) -> None:
+    commands = [one for one in begins(0, 0) for _ in range(4)]
+    assert refusal(spec(tmp_path, max_attempts=3), commands, Failure.PREEMPTED) == ""
 
 
 def test_progress_is_the_last_number_of_the_newest_name(tmp_path: Path) -> None:

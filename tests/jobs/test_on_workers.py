@@ -58,6 +58,9 @@ def test_the_segmenter_trains_on_two_workers(small_demo: Any, tmp_path: Path) ->
     for name in ("model.safetensors", "model.json"):
         first, second = (tmp_path / out / "train-segmenter" / name for out in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
+    command = ["train-segmenter", f"store={small_demo.out}/store", f"out={tmp_path}/first", *words, *steps]
+    assert "skipped, nothing changed" in radmill(*command, *TWO)
+    assert 'runs again, changed: inputs.workers: "2" -> unset' in radmill(*command, *TWO[1:])
 
 
 def test_pretraining_trains_on_two_workers(small_demo: Any, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """A signal while the films are prepared ends the job cleanly, with the exit code of a stop that goes on."""
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jobs.__main__ import main
+from jobs.session import local_session
+from pipelines.training.session import StoppedEarly
 
 # Sends the signal as soon as the session listens to it, which is before the first film is prepared.
 STOPPED_AT_ONCE = """
@@ -47,3 +51,38 @@ def test_a_signal_during_the_preparation_stops_there(name: str, store: Path, tmp
     sentence = "radmill: Stopped while the films were prepared; the same command goes on from there.\n"
     assert (run.returncode, run.stderr) == (75, sentence)
     assert not (tmp_path / "out" / "train-segmenter" / "DONE.json").exists()
+
+
+class Requeued(SystemExit):
+    """As submitit's listener ends the process once Slurm was asked to start the job again."""
+
+
+@pytest.fixture
+def scheduled() -> Iterator[None]:
+    """A process as submitit has prepared it: SIGUSR2 requeues, SIGTERM is passed over."""
+
+    def requeue(number: int, frame: object) -> None:
+        raise Requeued(0)
+
+    before = signal.signal(signal.SIGUSR2, requeue), signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGUSR2, before[0])
+    signal.signal(signal.SIGTERM, before[1])
+
+
+@pytest.mark.usefixtures("scheduled")
+@pytest.mark.parametrize("stops", [True, False], ids=["at a step", "too late for a step"])
+def test_a_scheduler_that_warned_starts_a_stopped_training_again(stops: bool) -> None:
+    with pytest.raises(Requeued), local_session() as session:
+        signal.raise_signal(signal.SIGUSR2)
+        signal.raise_signal(signal.SIGTERM)  # follows a preemption's warning
+        if stops and session.should_stop(3):
+            raise StoppedEarly(3, 10)
+
+
+@pytest.mark.usefixtures("scheduled")
+def test_a_cancelled_training_is_not_started_again() -> None:
+    with pytest.raises(StoppedEarly), local_session() as session:
+        signal.raise_signal(signal.SIGTERM)
+        assert session.should_stop(3)
+        raise StoppedEarly(3, 10)

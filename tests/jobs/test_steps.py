@@ -199,6 +199,34 @@ def test_what_stays_missing_is_named(place: Path, tmp_path: Path) -> None:
         run_step(submission.out, submission.id, "ingest-commit")
 
 
+def test_a_training_whose_supervisor_gave_up_is_quoted(place: Path, tmp_path: Path) -> None:
+    """Its driver never began, so the task itself has said nothing."""
+    settings = replace(settings_of(place, tmp_path), segmenter=None)
+    submission = submitted(settings)
+    run_steps(submission, *INGEST)
+    node = {"name": "train-segmenter", "width": 0, "resources": {}, "after": [], "ray": True}
+    graph = {
+        "nodes": [node | {"tries": [{"0": "7"}]}],
+        "config": {"kind": "local"},
+        "whole": True,
+        "earlier": {},
+    }
+    write_json(submission.folder / "graph.json", graph)
+    end = {
+        "job": "7",
+        "restart": 2,
+        "event": "end",
+        "word": "failed",
+        "sentence": "Ray was not ready on 2 nodes.",
+    }
+    (submission.folder / "train-segmenter").mkdir()
+    (submission.folder / "train-segmenter" / "attempts.jsonl").write_text(f"{json.dumps(end)}\n")
+    with pytest.raises(
+        StorageError, match=r"train-segmenter makes, which has failed: Ray was not ready on 2"
+    ):
+        run_step(submission.out, submission.id, "segment-prepare")
+
+
 def test_a_refusal_costs_nothing_that_was_finished(place: Path, tmp_path: Path) -> None:
     settings = settings_of(place, tmp_path)
     in_one_process(settings)

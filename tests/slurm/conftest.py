@@ -18,6 +18,7 @@ from cluster.queue import JobState, job_states
 SCRIPT = Path(__file__).with_name("lab")
 ROOT = Path(__file__).parents[2]
 MAX_ARRAY = 101
+Break = Callable[[str, str], None]  # how (kill or cut), node
 # Of another lab on this machine, such as one that you keep up by hand, these differ.
 PLACE = {"LAB_PREFIX": "radtest", "LAB_NET": "10.79.0", "LAB_PORT": "33090"}
 SHAPE = {"LAB_GPUS": "2", "LAB_MAX_ARRAY": str(MAX_ARRAY), "LAB_CPUS": "4", "LAB_MEM": "7000"}
@@ -64,6 +65,29 @@ def lab() -> Iterator[Lab]:
 def slurm(lab: Lab) -> ClusterConfig:
     """Small jobs on the lab."""
     return ClusterConfig(kind="slurm", cpus_per_worker=1, memory_gb=0.4, timeout_min=10, array_width=12)
+
+
+@pytest.fixture
+def break_node(lab: Lab) -> Iterator[Break]:
+    """Kill a node or cut it off; at the end of the test it is mended, and the lab idle."""
+    broken: list[tuple[str, str]] = []
+
+    def break_(how: str, node: str) -> None:
+        lab.do(how, node)
+        broken.append(({"kill": "revive", "cut": "heal"}[how], node))
+
+    yield break_
+    for how, node in broken:
+        lab.do(how, node)
+    deadline = time.monotonic() + 120
+    while _idle() != len(lab.nodes):
+        assert time.monotonic() < deadline, "nodes are not idle after 120 s"
+        time.sleep(0.5)
+
+
+def _idle() -> int:
+    words = ["sinfo", "-h", "-p", "main", "-o", "%D", "-t", "idle"]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() or 0)
 
 
 def wait_for(ids: list[str], wanted: Callable[[JobState], bool], seconds: float = 120) -> dict[str, JobState]:

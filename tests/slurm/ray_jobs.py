@@ -160,3 +160,9 @@ def clean(lab: Lab, *nodes: str) -> None:
     """Fails unless nothing of ours is left on the nodes, a few seconds after the job's end."""
     for node in nodes:
         wait(lambda node=node: not leftovers(lab, node), 8, f"a clean {node}: {leftovers(lab, node)}")
+
+
+def preempt() -> None:
+    """A short job that is more urgent and wants every node."""
+    wants = ["-p", "urgent", "-N3", "--exclusive"]
+    slurm("sbatch", *wants, "-o", "/dev/null", "--wrap", "srun sleep 3")

@@ -64,7 +64,7 @@ REFUSED = [
     ),
     ({"account": "nobody"}, SMALL, r"^cluster\.account=nobody can't be used by you"),
     ({"qos": "moon"}, SMALL, r"^cluster\.qos=moon is not one that you may use"),
-    ({"constraint": "moon"}, SMALL, r"^cluster\.constraint=moon names a feature that no node has"),
+    ({"constraint": "moon"}, SMALL, r"has no node with cluster\.constraint=moon; sinfo"),
     ({"exclude": "moon"}, SMALL, r"^cluster\.exclude=moon names a node that does not exist"),
     (
         {"partition": "main"},

@@ -1,21 +1,22 @@
 """Stages that wait for one another on the lab."""
 
 import json
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from cluster.config import ClusterConfig
-from cluster.graph import Node, submit_graph
+from cluster.graph import Node, strays, submit_graph
 from cluster.graph_file import read_graph
 from cluster.queue import job_states
 from cluster.resources import Resources
 from storage.errors import ClusterError
 from tests.slurm import tasks
-from tests.slurm.conftest import python, wait_for
+from tests.slurm.conftest import Lab, python, wait_for
 
 pytestmark = pytest.mark.slurm
 SMALL = Resources(memory_gb=0.4, timeout_min=5)
@@ -27,14 +28,17 @@ import cluster.graph
 from cluster.config import ClusterConfig
 from tests.slurm.test_graph import chain
 submit = cluster.graph._submit
-def slowly(node, *rest):
+def slowly(node, *rest, **more):
+    ids = None
+    if sys.argv[3] == "after":
+        ids = submit(node, *rest, **more)
     if node.name == "c":
         print("half", flush=True)
         time.sleep(60)
-    return submit(node, *rest)
+    return ids or submit(node, *rest, **more)
 cluster.graph._submit = slowly
 config, folder = ClusterConfig(**json.loads(sys.argv[1])), Path(sys.argv[2])
-cluster.graph.submit_graph(chain(folder), config, folder / "graph")
+cluster.graph.submit_graph(chain(folder), config, folder / "graph", owner="me")
 """
 
 
@@ -84,14 +88,35 @@ def test_a_failing_middle_does_not_hold_up_what_follows(slurm: ClusterConfig, tm
     assert "FileNotFoundError: x misses middle" in log.read_text()
 
 
-def test_a_submitter_killed_between_two_nodes_goes_on_there(slurm: ClusterConfig, tmp_path: Path) -> None:
-    first = python(SUBMITTER, json.dumps(asdict(slurm)), str(tmp_path))
+@pytest.fixture
+def state(lab: Lab) -> Iterator[Callable[[str], None]]:
+    """state("DOWN"): jobs of the partition wait until it is UP again."""
+
+    def update(word: str) -> None:
+        subprocess.run(["scontrol", "update", "PartitionName=main", f"State={word}"], check=True)
+
+    yield update
+    update("UP")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_submitter_killed_beside_sbatch_goes_on_there(
+    slurm: ClusterConfig, tmp_path: Path, state: Callable[[str], None], when: str
+) -> None:
+    """before it submits c, or after, when Slurm has the job and graph.json does not"""
+    state("DOWN")
+    first = python(SUBMITTER, json.dumps(asdict(slurm)), str(tmp_path), when)
     assert first.stdout is not None and first.stdout.readline() == "half\n", first.communicate()
     first.kill()
     first.communicate()
     half = read_graph(tmp_path / "graph")
     assert list(half.nodes) == ["a", "b"] and not half.whole
-    ids = submit_graph(chain(tmp_path), slurm, tmp_path / "graph")
+    unknown = strays(tmp_path / "graph")
+    assert len(unknown) == (when == "after")
+    state("UP")
+    ids = submit_graph(chain(tmp_path), slurm, tmp_path / "graph", owner="me")
+    assert not set(unknown) & set(ids["c"]) and strays(tmp_path / "graph") == []
+    assert all(one.finished for one in job_states(unknown).values())
     assert ids["a"] == half.nodes["a"].ids and ids["b"] == half.nodes["b"].ids
     states = wait_for([one for some in ids.values() for one in some], lambda state: state.finished)
     assert {state.state for state in states.values()} == {"COMPLETED"}

@@ -7,14 +7,14 @@ from a stale state; at most one checkpoint interval is made again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.slurm.conftest import Lab
+from tests.slurm.conftest import Break, Lab
 from tests.slurm.loop_driver import expected
-from tests.slurm.ray_jobs import Loop, clean, kill, slurm, wait
+from tests.slurm.ray_jobs import Loop, clean, kill, preempt, slurm, wait
 
 pytestmark = [pytest.mark.slurm, pytest.mark.chaos, pytest.mark.timeout(1200)]
 # A minute or two each: some always, all of them by RADMILL_CHAOS=all.
@@ -23,7 +23,6 @@ in_full = pytest.mark.skipif(
 )
 
 STEPS, EVERY = 14, 2
-Submit = Callable[..., Loop]
 
 
 @pytest.fixture
@@ -33,25 +32,6 @@ def begun(lab: Lab, tmp_path: Path) -> Iterator[Loop]:
     wait(lambda: job.step() > EVERY, 450, "the first checkpoint")
     yield job
     slurm("scancel", job.job, check=False)
-
-
-@pytest.fixture
-def whole(lab: Lab) -> Iterator[Callable[[str, str], None]]:
-    """break_(kill or cut, node), mended at the end of the test."""
-    broken: list[tuple[str, str]] = []
-
-    def break_(how: str, node: str) -> None:
-        lab.do(how, node)
-        broken.append(({"kill": "revive", "cut": "heal"}[how], node))
-
-    yield break_
-    for how, node in broken:
-        lab.do(how, node)
-    wait(
-        lambda: slurm("sinfo", "-h", "-o", "%D", "-t", "idle").strip() == str(len(lab.nodes)),
-        120,
-        "idle nodes",
-    )
 
 
 def check(job: Loop, *nodes: str, restarts: int) -> None:
@@ -96,30 +76,16 @@ def test_a_killed_supervisor_is_replaced_by_the_next_attempt(begun: Loop) -> Non
         pytest.param("cut", 1, id="worker cut off", marks=in_full),
     ],
 )
-def test_a_lost_node_is_replaced(
-    begun: Loop, whole: Callable[[str, str], None], how: str, where: int
-) -> None:
+def test_a_lost_node_is_replaced(begun: Loop, break_node: Break, how: str, where: int) -> None:
     lost = begun.hosts()[where]
-    whole(how, lost)
+    break_node(how, lost)
     living = set(begun.lab.nodes) - {lost}
     # Whoever is cut off has ended long before the next attempt begins: nothing writes beside it.
     check(begun, *living, *([lost] if how == "cut" else []), restarts=1)
 
 
 def test_preemption_stops_at_a_step_and_goes_on_there(begun: Loop) -> None:
-    urgent = [
-        "sbatch",
-        "--parsable",
-        "-p",
-        "urgent",
-        "-N3",
-        "--exclusive",
-        "-o",
-        "/dev/null",
-        "--wrap",
-        "srun sleep 3",
-    ]
-    slurm(*urgent)
+    preempt()
     wait(lambda: begun.events("requeue") or begun.events("end"), 60, "the end of the first attempt")
     assert begun.events("end")[0]["failure"] == "preempted"
     check(begun, *begun.lab.nodes, restarts=1)

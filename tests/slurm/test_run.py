@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from cluster.executor import whole_jobs
 from cluster.graph_file import read_graph
+from cluster.queue import job_states
 from jobs.overview import StepStatus, overview
 from jobs.submission import Submission
-from tests.slurm.conftest import Lab
+from tests.slurm.conftest import Break, Lab, wait_for
 
 pytestmark = pytest.mark.slurm
 
@@ -118,3 +121,54 @@ def test_a_cancelled_task_is_asked_for_again_and_a_cancelled_run_goes_on(
     told = radmill("retry", f"out={out}")
     assert "ingest" not in told and "report once more: Slurm" in told
     wait_until(out, finished)
+
+
+@pytest.mark.timeout(1200)
+def test_a_whole_run_in_the_users_own_sbatch(lab: Lab, raw: Path, tmp_path: Path) -> None:
+    """As README shows it: the script's nodes are used, and nothing is submitted."""
+    own = "cluster=allocation cluster.workers=2 cluster.cpus_per_worker=1 cluster.scratch=/var/tmp"
+    words = [*run_words(raw, tmp_path), *own.split(), "cluster.dashboard=false"]
+    script = tmp_path / "run.sh"
+    script.write_text(
+        f"""#!/bin/bash
+#SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=1 --mem=6G --time=30 --signal=USR2@60 --requeue
+#SBATCH --output={tmp_path}/log
+{sys.executable} -m jobs {shlex.join(words)}
+"""
+    )
+    sent = subprocess.run(["sbatch", "--parsable", script], capture_output=True, text=True, check=True)
+    job = sent.stdout.strip()
+    state = wait_for([job], lambda state: state.finished, 1000)[job]
+    assert state.state == "COMPLETED", (tmp_path / "log").read_text()
+    assert (tmp_path / "out" / "report" / "report.html").is_file()
+    assert not list((tmp_path / "out" / "cluster").glob("settings-*"))
+    assert subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout == ""
+
+
+@pytest.mark.timeout(1200)
+def test_what_a_lost_node_took_along_is_asked_for_again_elsewhere(
+    lab: Lab, raw: Path, tmp_path: Path, break_node: Break
+) -> None:
+    """On a cluster that requeues nothing, and with nobody left to ask: that takes a person, and retry."""
+    out = tmp_path / "out"
+    radmill(*run_words(raw, tmp_path), *ON_LAB.split())
+    nodes = read_graph(Submission.of(out).folder).nodes
+    scans = nodes["ingest-scan"].ids
+    for job in whole_jobs([one for node in nodes.values() for one in node.ids]):
+        subprocess.run(["scontrol", "update", f"JobId={job}", "Requeue=0"], check=True)
+    later = [one for node in list(nodes.values())[2:] for one in node.ids]
+    subprocess.run(["scancel", *whole_jobs(later)], check=True)
+    deadline = time.monotonic() + 300
+    while not (running := {k: v for k, v in job_states(scans).items() if v.state == "RUNNING" and v.node}):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    task, lost = next((task, state.node) for task, state in running.items())
+    break_node("kill", lost)
+    assert wait_for([*scans, *later], lambda state: state.finished, 240)[task].state == "NODE_FAIL"
+    told = radmill("retry", f"out={out}")
+    assert "ingest-scan once more" in told and f"Without {lost}, which failed before." in told
+    wait_until(out, lambda steps: steps["ingest-commit"].state == "done")
+    (again,) = read_graph(Submission.of(out).folder).nodes["ingest-scan"].tries[1:]
+    assert scans.index(task) in again
+    assert lost not in {state.node for state in job_states(again.values()).values()}
+    radmill("cancel", f"out={out}")
