@@ -39,7 +39,7 @@ def encode_up_filtered(pixels_HW: Pixels) -> bytes:
 
 def _filtered(pixels_HW: Pixels) -> NDArray[np.uint8]:
     """Rows, each after its filter's number and less the row above it, byte by byte."""
-    values = pixels_HW.view(np.uint8) if pixels_HW.itemsize == 1 else pixels_HW.byteswap().view(np.uint8)
+    values = pixels_HW.astype(f">u{pixels_HW.itemsize}", copy=False).view(np.uint8)
     rows = np.empty((len(values), 1 + values.shape[1]), np.uint8)
     rows[:, 0] = _UP
     rows[0, 1:] = values[0]
