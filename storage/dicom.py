@@ -194,28 +194,47 @@ def _stored_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.integer], int]:
     spare_bits = int(dataset.get("HighBit") or bits - 1) + 1 - bits
     if not 1 <= bits <= bits + spare_bits <= int(dataset.BitsAllocated):
         raise Quarantined("unreadable", "the bits stored do not fit the bits allocated")
-    if dataset.file_meta.TransferSyntaxUID == _JPEG_EXTENDED:  # pydicom's plugins do not decode it at 12 bits
+    plain = _is_plain(dataset, frames * rows * columns)
+    if plain:
+        stored = _plain(dataset, frames * rows * columns, bits + spare_bits)
+    elif (
+        dataset.file_meta.TransferSyntaxUID == _JPEG_EXTENDED
+    ):  # pydicom's plugins do not decode it at 12 bits
         encoded = generate_frames(dataset.PixelData, number_of_frames=frames)
-        stored = np.stack([imagecodecs.jpeg_decode(frame) for frame in encoded])
-    elif dataset.file_meta.TransferSyntaxUID.is_compressed and not spare_bits:
-        stored = dataset.pixel_array
+        stored, spare_bits = np.stack([imagecodecs.jpeg_decode(frame) for frame in encoded]), 0
     else:
-        stored = _native(dataset, frames * rows * columns, bits + spare_bits)
-        if spare_bits:
-            stored = stored >> spare_bits
+        dataset.BitsStored = bits + spare_bits  # pydicom keeps the lowest, but the values end at HighBit
+        stored = dataset.pixel_array
+    if spare_bits:
+        stored = stored >> spare_bits
+    stored = stored if plain else _within(stored, bits, _is_signed(dataset))
     return stored.reshape(frames, rows, columns), bits
 
 
-def _native(dataset: pydicom.Dataset, pixels: int, bits: int) -> NDArray[np.integer]:
-    """The lowest `bits` of each stored value; of plain unsigned ones without pydicom's detours."""
-    words, data = np.dtype(f"<u{int(dataset.BitsAllocated) // 8}"), dataset.PixelData
-    plain = dataset.file_meta.TransferSyntaxUID in _NATIVE_LITTLE and not dataset.get("PixelRepresentation")
-    if not plain or len(data) != (pixels * words.itemsize + 1) // 2 * 2:
-        dataset.BitsStored = bits  # pydicom keeps the lowest bits, but the values end at HighBit
-        stored: NDArray[np.integer] = dataset.pixel_array
-        return stored
-    values = np.frombuffer(data, words, pixels)
-    return values if bits == 8 * words.itemsize else values & words.type(2**bits - 1)
+def _is_signed(dataset: pydicom.Dataset) -> bool:
+    return int(dataset.get("PixelRepresentation") or 0) == 1
+
+
+def _is_plain(dataset: pydicom.Dataset, pixels: int) -> bool:
+    """Whether the pixels are unsigned little-endian words, as many as there should be."""
+    size = pixels * int(dataset.BitsAllocated) // 8
+    native = dataset.file_meta.TransferSyntaxUID in _NATIVE_LITTLE
+    return native and not _is_signed(dataset) and len(dataset.PixelData) == (size + 1) // 2 * 2
+
+
+def _plain(dataset: pydicom.Dataset, pixels: int, bits: int) -> NDArray[np.integer]:
+    """The lowest `bits` of each word, without pydicom's detours."""
+    words = np.dtype(f"<u{int(dataset.BitsAllocated) // 8}")
+    values = np.frombuffer(dataset.PixelData, words, pixels)
+    full = bits == 8 * words.itemsize or values.max() < 2**bits
+    return values if full else values & words.type(2**bits - 1)
+
+
+def _within(stored: NDArray[np.integer], bits: int, signed: bool) -> NDArray[np.integer]:
+    """Values in the range of their bits, which lossy decoders overshoot a little."""
+    lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    fits = lowest <= stored.min() and stored.max() <= highest
+    return stored if fits else stored.clip(lowest, highest)
 
 
 def _modality(
@@ -228,14 +247,8 @@ def _modality(
     """
     if "ModalityLUTSequence" in dataset:
         return _looked_up(stored_FHW, dataset.ModalityLUTSequence[0], dataset)
-    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    signed = _is_signed(dataset)
     lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    full = np.iinfo(stored_FHW.dtype)
-    fits = lowest <= full.min and full.max <= highest  # whatever the values are
-    if not fits and (
-        stored_FHW.min() < lowest or stored_FHW.max() > highest
-    ):  # lossy decoders overshoot a little
-        stored_FHW = stored_FHW.clip(lowest, highest)
     slope = float(dataset.get("RescaleSlope") or 1)
     intercept = float(dataset.get("RescaleIntercept") or 0)
     if not (slope.is_integer() and intercept.is_integer() and (highest - lowest) * abs(slope) <= _UINT16_MAX):

@@ -6,10 +6,12 @@ A text that names two parts, views or sides names none: unknown is better than w
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 VIEWS = ("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL", "OBLIQUE")
 
 _LONGEST = 512  # a broken header holds megabytes of text, over which patterns take seconds
+_REMEMBERED = 1024  # the same few texts come with most films
 
 # Word -> how headers write it, as patterns between non-letters.
 _PARTS = {
@@ -53,13 +55,15 @@ _SIDES = {
 }
 _SIDE = {side: re.compile(rf"(?<![^\W\d_])({pattern})(?![^\W\d_])") for side, pattern in _SIDES.items()}
 
+_PATTERNS = {"part": _PART, "view": _VIEW, "side": _SIDE}
+
 
 def body_part(text: str) -> str:
     """The body part that a text names; where it names several, a hand's parts in the order below, else empty.
 
     Hand, wrist, finger and forearm come together on one film: the first of them stands for it.
     """
-    named = _named(_PART, text)
+    named = _named("part", text)
     arm = [part for part in ("hand", "wrist", "finger", "forearm") if part in named]
     if arm and len(arm) == len(named):
         return arm[0]
@@ -68,21 +72,26 @@ def body_part(text: str) -> str:
 
 def view(text: str) -> str:
     """The one view that a text names, else empty."""
-    named = _named(_VIEW, text)
+    named = _named("view", text)
     return named[0] if len(named) == 1 else ""
 
 
 def side(text: str) -> str:
     """L, R or B where a text names exactly one of them, else empty."""
-    named = _named(_SIDE, text)
+    named = _named("side", text)
     return named[0] if len(named) == 1 else ""
 
 
 def names_side(text: str) -> bool:
     """Whether a text names a side at all, be it several."""
-    return bool(_named(_SIDE, text))
+    return bool(_named("side", text))
 
 
-def _named(patterns: dict[str, re.Pattern[str]], text: str) -> list[str]:
-    plain = re.sub(r"[\s_/\\^;()\[\]]+", " ", text[:_LONGEST].casefold())
-    return [word for word, pattern in patterns.items() if pattern.search(plain)]
+def _named(what: str, text: str) -> tuple[str, ...]:
+    return _searched(what, text[:_LONGEST])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _searched(what: str, text: str) -> tuple[str, ...]:
+    plain = re.sub(r"[\s_/\\^;()\[\]]+", " ", text.casefold())
+    return tuple(word for word, pattern in _PATTERNS[what].items() if pattern.search(plain))

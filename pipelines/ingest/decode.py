@@ -20,11 +20,10 @@ from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
 from storage.errors import Quarantined, StorageError, lost_file
 from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
-from storage.seal import file_sum
+from storage.seal import blocks, file_sum
 from storage.thumbnail import Gray
 
 _HEAD_BYTES = 512
-_BLOCK = 1 << 20
 _ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ")
 
 
@@ -126,7 +125,7 @@ def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: in
 def _encoded(film: Radiograph, small_HW: Gray, codec: str) -> Encoded | Refused:
     """small_HW: the film, shrunk."""
     height, width = film.pixels.shape
-    if film.pixels.min() == film.pixels.max():
+    if small_HW.min() == small_HW.max() and film.pixels.min() == film.pixels.max():
         return Refused("blank", "")
     pixels_HW: Pixels = np.ascontiguousarray(film.pixels)  # type: ignore[assignment]
     digest = hashlib.sha256(f"{height}x{width} {pixels_HW.dtype.name}\n".encode())
@@ -167,8 +166,8 @@ def _head(path: Path, limits: Limits) -> bytes:
 def _digests(path: Path) -> tuple[str, int]:
     """SHA-256 and CRC-32C of a file, read once."""
     sha256, crc32c = hashlib.sha256(), 0
-    with _reading(), path.open("rb") as file:
-        while block := file.read(_BLOCK):
+    with _reading():
+        for block in blocks(path):
             sha256.update(block)
             crc32c = google_crc32c.extend(crc32c, block)
     return sha256.hexdigest(), crc32c
