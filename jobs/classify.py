@@ -35,7 +35,7 @@ def check(settings: Settings) -> None:
 
 
 def main(settings: Settings) -> int:
-    """`radmill classify store=DIR out=DIR`; the encoder is OUT/pretrain."""
+    """`radmill classify store=DIR out=DIR`; the encoder is OUT/pretrain, after SupCon each fold's below it."""
     store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("classify", out, store):
         classify(Flow(out, settings), store)
@@ -78,7 +78,7 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
         "store": store.fingerprint(),
         "outcomes": store.outcomes_fingerprint(),
         "segmentation": model_id,
-        "encoder": model_fingerprint(encoder),
+        "encoder": " ".join(map(model_fingerprint, [encoder, *sorted(encoder.glob("repeat-*"))])),
         "population": settings.population,
         "contrast": settings.evaluation.contrast,
     }
