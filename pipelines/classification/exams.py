@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipelines.classification.described import check_unseen
 from pipelines.classification.labelled import check_rule
 from pipelines.classification.rows import UNKNOWN
 from pipelines.config import WHOLE, StudyConfig
@@ -93,6 +95,13 @@ def exam_outcomes(store: Store, study: StudyConfig) -> dict[tuple[str, str], int
         (str(subject), str(exam)): int(outcome)
         for subject, exam, outcome in zip(known["subject"], known["exam"], known["outcome"], strict=True)
     }
+
+
+def exams_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[tuple[str, str], int]:
+    """The same of a store that a finished model meets; InputError where there is none, or the model learnt from it."""
+    outcomes = exam_outcomes(store, study)
+    check_unseen(model, store, {subject for subject, _ in outcomes})
+    return outcomes
 
 
 def exam_table(store: Store) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.classification.described import check_study, check_unseen
-from pipelines.classification.exams import check_whole, exam_outcomes, exam_table, read_films
+from pipelines.classification.described import check_study
+from pipelines.classification.exams import check_whole, exam_table, exams_to_evaluate, read_films
 from pipelines.classification.film_classify import PRIMARY, told, write_metrics
 from pipelines.classification.film_finished import FinishedFilmModel
 from pipelines.classification.film_maps import write_maps
@@ -71,13 +71,6 @@ def evaluate_films(
     films, exams = _apply(finished, store, folder, outcomes, population, progress)
     record(store.root, identity, exams)
     return told(write_metrics(folder, films, exams, finished.chosen))
-
-
-def exams_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[tuple[str, str], int]:
-    """(subject, exam) -> outcome; InputError where there is none, or the model has learnt from the store."""
-    outcomes = exam_outcomes(store, study)
-    check_unseen(model, store, {subject for subject, _ in outcomes})
-    return outcomes
 
 
 def _load(model: Path, study: StudyConfig) -> FinishedFilmModel:

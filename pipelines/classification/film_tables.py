@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pipelines.classification.exams import exam_table, unmet
-from pipelines.classification.film_trial import FilmSelection
 from pipelines.classification.rows import UNKNOWN, Origin
 from pipelines.config import WHOLE
 from storage.manifest import Store
 from storage.schemas import EVALUABLE, EXAMS, REGIONS
+
+if TYPE_CHECKING:  # a report needs no torch
+    from pipelines.classification.film_trial import FilmSelection
 
 NO_OUTCOME = "no outcome of its exam"
 NOT_CHOSEN = "not among the films that the study reads of an exam"
