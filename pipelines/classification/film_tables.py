@@ -54,7 +54,8 @@ def evaluable_films(store: Store, read: Collection[str], reason: Mapping[str, st
     evaluable = films["key"].isin(read)
     said = films["key"].map(lambda key: reason.get(key, NOT_CHOSEN))
     table: pd.DataFrame = films.assign(evaluable=evaluable, reason=said.where(~evaluable, ""))
-    return table[EVALUABLE.names]
+    ordered: pd.DataFrame = table[EVALUABLE.names]
+    return ordered
 
 
 def reasons(store: Store, parts: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -80,7 +81,8 @@ def flow(store: Store, parts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     read = pd.concat([rows[["subject", "exam", "key"]] for rows in parts.values()])
     steps = {"store": films, "with_outcome": films[known], "without_outcome": films[~known], "read": read}
     counted = {name: _counts(rows) for name, rows in {**steps, **parts}.items()}
-    counted["not_chosen"] = _counts(films[known & ~films["key"].isin(read["key"])])
+    wanted = known if "train" in parts else np.ones(len(films), np.bool_)  # new films need no outcome
+    counted["not_chosen"] = _counts(films[wanted & ~films["key"].isin(read["key"])])
     return {"counts": counted, "outcomes_without_exam": unmet(store)}
 
 
