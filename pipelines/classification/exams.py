@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.classification.described import check_unseen
-from pipelines.classification.labelled import check_rule
+from pipelines.classification.labelled import check_rule, outside_population
 from pipelines.classification.rows import UNKNOWN
 from pipelines.config import WHOLE, StudyConfig
 from pipelines.outcomes.tubes import SIDES
@@ -49,7 +49,7 @@ class FilmSet:
 def labelled_films(store: Store, study: StudyConfig, size: int, progress: Progress = silent) -> FilmSet:
     """The films that study.films chooses of every exam with an outcome, by subject, exam and time.
 
-    InputError where no exam with an outcome has a film.
+    Women below study.minimum_age_years are left out. InputError where no exam with an outcome has a film.
     """
     outcomes = exam_outcomes(store, study)
     if not outcomes:
@@ -57,7 +57,9 @@ def labelled_films(store: Store, study: StudyConfig, size: int, progress: Progre
             f"No exam in {store.root} has an outcome and a film: the column exam of outcomes= must hold the "
             "study instance UID, and may be empty where a woman has one exam."
         )
-    return read_films(store, study, size, outcomes, progress)
+    films = read_films(store, study, size, outcomes, progress)
+    inside_N = ~films.rows["key"].isin(outside_population(store.manifest, study, "adult", store.outcomes))
+    return FilmSet(films.rows[inside_N].reset_index(drop=True), films.images_NSS[inside_N.to_numpy()])
 
 
 def read_films(

@@ -105,10 +105,9 @@ def _apply(
     write_table(
         folder / "evaluable.parquet", evaluable_films(store, seen, dict.fromkeys(outside, OUTSIDE)), EVALUABLE
     )
-    parts = {
-        name: films[films["split"] == name] for name in ("test", "new") if (films["split"] == name).any()
-    }
-    write_json(folder / "flow.json", flow(store, parts))
+    told = films[films["evaluable"]]
+    parts = {name: rows for name in ("test", "new") if len(rows := told[told["split"] == name])}
+    write_json(folder / "flow.json", flow(store, parts, outside))
     if films["evaluable"].any():
         write_maps(folder, store, finished.model, read, films)
     return films, exams
