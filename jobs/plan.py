@@ -100,26 +100,6 @@ def _lines(job: Job, settings: Settings) -> list[str]:
     return lines
 
 
-def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
-    """One training, tested once: see pipelines/classification/film_trial.py."""
-    training = settings.supervised
-    head = f", then {training.head_steps:,} of the classifier" if training.supcon else ""
-    lines = [
-        f"classify: {training.steps:,} steps of {training.batch_size}{head}, "
-        f"a checkpoint every {training.checkpoint_every_steps}",
-        "evaluation: a fifth of the women tested once; of the others a fifth chooses weights and thresholds",
-    ]
-    if (
-        counts is not None
-        and counts.subjects
-        and (rare := min(counts.positives, counts.negatives)) < WOMEN_LEAST
-    ):
-        lines.append(
-            f"WARNING: {rare} women of the rarer class, but classify needs {WOMEN_LEAST}: it would refuse"
-        )
-    return lines
-
-
 def _counts(job: Job, settings: Settings) -> Counts | None:
     """Subjects and positives among them, where something tells: the phantoms, the sheet, or the store."""
     if settings.population == "child":
@@ -177,6 +157,26 @@ def _fold_lines(counts: Counts | None, folds: int) -> list[str]:
         return []
     advice = f"set splits.folds={rare}" if rare >= 2 else "more subjects are needed"
     return [f"WARNING: {folds} folds, but only {rare} {which}: classify would refuse; {advice}"]
+
+
+def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
+    """One training, tested once: see pipelines/classification/film_trial.py."""
+    training = settings.supervised
+    head = f", then {training.head_steps:,} of the classifier" if training.supcon else ""
+    lines = [
+        f"classify: {training.steps:,} steps of {training.batch_size}{head}, "
+        f"a checkpoint every {training.checkpoint_every_steps}",
+        "evaluation: a fifth of the women tested once; of the others a fifth chooses weights and thresholds",
+    ]
+    if (
+        counts is not None
+        and counts.subjects
+        and (rare := min(counts.positives, counts.negatives)) < WOMEN_LEAST
+    ):
+        lines.append(
+            f"WARNING: {rare} women of the rarer class, but classify needs {WOMEN_LEAST}: it would refuse"
+        )
+    return lines
 
 
 def _phantom_lines(settings: Settings) -> list[str]:
