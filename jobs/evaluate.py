@@ -14,7 +14,7 @@ def check(settings: Settings) -> None:
     """As predict; and the store has outcomes of subjects whom the model has never seen."""
     check_predict(settings)
     if settings.study.whole_films:
-        from pipelines.classification.film_predict import exams_to_evaluate
+        from pipelines.classification.exams import exams_to_evaluate
 
         exams_to_evaluate(Path(str(settings.model)), opened_store(settings), settings.study)
         return

@@ -25,6 +25,8 @@ class Counts(NamedTuple):
 
     subjects: int
     positives: int
+    tested: float = 1.0
+    """Share of them."""
 
     @property
     def negatives(self) -> int:
@@ -79,8 +81,7 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines += _store_lines(Path(settings.store))
     counts = _counts(job, settings)
     if counts is not None and (counts.subjects or "classification" in job.sections):
-        once = settings.study.whole_films and job.name != "evaluate"
-        lines += _precision_lines(counts, TESTED if once else 1.0)
+        lines += _precision_lines(counts)
     if settings.study.whole_films and "supervised" in job.sections:
         return lines + _whole_film_lines(settings, counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):
@@ -111,26 +112,6 @@ def _encoders(settings: Settings) -> str:
     return f"{folds + 1} encoders, one for each of {folds} folds and one for all, each of "
 
 
-def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
-    """One training, tested once: see pipelines/classification/film_trial.py."""
-    training = settings.supervised
-    head = f", then {training.head_steps:,} of the classifier" if training.supcon else ""
-    lines = [
-        f"classify: {training.steps:,} steps of {training.batch_size}{head}, "
-        f"a checkpoint every {training.checkpoint_every_steps}",
-        "evaluation: a fifth of the women tested once; of the others a fifth chooses weights and thresholds",
-    ]
-    if (
-        counts is not None
-        and counts.subjects
-        and (rare := min(counts.positives, counts.negatives)) < WOMEN_LEAST
-    ):
-        lines.append(
-            f"WARNING: {rare} women of the rarer class, but classify needs {WOMEN_LEAST}: it would refuse"
-        )
-    return lines
-
-
 def _counts(job: Job, settings: Settings) -> Counts | None:
     """Subjects and positives among them, where something tells: the phantoms, the sheet, or the store."""
     if settings.population == "child":
@@ -147,7 +128,8 @@ def _counts(job: Job, settings: Settings) -> Counts | None:
 
         store = Store.open(Path(str(settings.store)))
         if settings.study.whole_films:
-            return _women(exam_outcomes(store, settings.study))
+            share = TESTED if job.name == "classify" else 1.0
+            return _women(exam_outcomes(store, settings.study))._replace(tested=share)
         outcomes = subject_outcomes(store, settings.study)
         return Counts(len(outcomes), sum(outcomes.values()))
     return None
@@ -161,13 +143,12 @@ def _women(outcomes: Mapping[tuple[str, str], int]) -> Counts:
     return Counts(len(positive), sum(positive.values()))
 
 
-def _precision_lines(counts: Counts, tested: float = 1.0) -> list[str]:
-    """How wide the interval of an AUC will be, never beyond what an AUC can be. tested: share of the subjects."""
+def _precision_lines(counts: Counts) -> list[str]:
+    """How wide the interval of an AUC will be, never beyond what an AUC can be."""
     if not counts.subjects:
         return ["outcomes: none, so embeddings alone come out, no probability"]
-    half = auc_half_width(
-        EXPECTED_AUC, *(round(tested * number) for number in (counts.positives, counts.negatives))
-    )
+    tested = (round(counts.tested * number) for number in (counts.positives, counts.negatives))
+    half = auc_half_width(EXPECTED_AUC, *tested)
     if not half <= MOST_HALF_WIDTH:
         expected = "too few to say"
     else:
@@ -188,6 +169,26 @@ def _fold_lines(counts: Counts | None, folds: int) -> list[str]:
         return []
     advice = f"set splits.folds={rare}" if rare >= 2 else "more subjects are needed"
     return [f"WARNING: {folds} folds, but only {rare} {which}: classify would refuse; {advice}"]
+
+
+def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
+    """One training, tested once: see pipelines/classification/film_trial.py."""
+    training = settings.supervised
+    head = f", then {training.head_steps:,} of the classifier" if training.supcon else ""
+    lines = [
+        f"classify: {training.steps:,} steps of {training.batch_size}{head}, "
+        f"a checkpoint every {training.checkpoint_every_steps}",
+        "evaluation: a fifth of the women tested once; of the others a fifth chooses weights and thresholds",
+    ]
+    if (
+        counts is not None
+        and counts.subjects
+        and (rare := min(counts.positives, counts.negatives)) < WOMEN_LEAST
+    ):
+        lines.append(
+            f"WARNING: {rare} women of the rarer class, but classify needs {WOMEN_LEAST}: it would refuse"
+        )
+    return lines
 
 
 def _phantom_lines(settings: Settings) -> list[str]:
@@ -231,7 +232,7 @@ def _sheet_counts(settings: Settings) -> Counts:
     table = read_outcome_sheet(existing(str(settings.outcomes), "outcomes"), settings.study)
     if settings.study.unit == "exam":
         told = told_by_patient(table, settings.study)
-        return Counts(len(told), sum(told.values()))
+        return Counts(len(told), sum(told.values()), TESTED)
     rule = parse_rule(settings.study.outcome_rule)
     positive: dict[str, bool] = {}
     for row in table.sheet.rows:

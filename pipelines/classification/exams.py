@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.classification.labelled import check_rule
+from pipelines.classification.described import check_unseen
+from pipelines.classification.labelled import check_rule, outside_population
 from pipelines.classification.rows import UNKNOWN
 from pipelines.config import WHOLE, StudyConfig
 from pipelines.outcomes.tubes import SIDES
@@ -47,7 +49,7 @@ class FilmSet:
 def labelled_films(store: Store, study: StudyConfig, size: int, progress: Progress = silent) -> FilmSet:
     """The films that study.films chooses of every exam with an outcome, by subject, exam and time.
 
-    InputError where no exam with an outcome has a film.
+    Women below study.minimum_age_years are left out. InputError where no exam with an outcome has a film.
     """
     outcomes = exam_outcomes(store, study)
     if not outcomes:
@@ -55,7 +57,9 @@ def labelled_films(store: Store, study: StudyConfig, size: int, progress: Progre
             f"No exam in {store.root} has an outcome and a film: the column exam of outcomes= must hold the "
             "study instance UID, and may be empty where a woman has one exam."
         )
-    return read_films(store, study, size, outcomes, progress)
+    films = read_films(store, study, size, outcomes, progress)
+    inside_N = ~films.rows["key"].isin(outside_population(store.manifest, study, "adult", store.outcomes))
+    return FilmSet(films.rows[inside_N].reset_index(drop=True), films.images_NSS[inside_N.to_numpy()])
 
 
 def read_films(
@@ -93,6 +97,13 @@ def exam_outcomes(store: Store, study: StudyConfig) -> dict[tuple[str, str], int
         (str(subject), str(exam)): int(outcome)
         for subject, exam, outcome in zip(known["subject"], known["exam"], known["outcome"], strict=True)
     }
+
+
+def exams_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[tuple[str, str], int]:
+    """The same of a store that a finished model meets; InputError where there is none, or the model learnt from it."""
+    outcomes = exam_outcomes(store, study)
+    check_unseen(model, store, {subject for subject, _ in outcomes})
+    return outcomes
 
 
 def exam_table(store: Store) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from pipelines.classification.film_finished import write_described
 from pipelines.classification.film_maps import write_maps
 from pipelines.classification.film_tables import evaluable_films, exam_rows, film_table, flow, reasons
 from pipelines.classification.film_trial import FilmSelection, Trial, run_trial
+from pipelines.classification.labelled import outside_population
 from pipelines.classification.rows import Origin
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
@@ -59,9 +60,10 @@ def classify_films(
         parts = {"train": trial.train.rows, "test": trial.test.rows}
     write_table(folder / "regions.parquet", films, REGIONS)
     write_table(folder / "exams.parquet", exams, EXAMS)
-    read = evaluable_films(store, set(films["key"]), reasons(store, parts))
+    outside = outside_population(store.manifest, study, "adult", store.outcomes)
+    read = evaluable_films(store, set(films["key"]), reasons(store, trial.train.rows, outside))
     write_table(folder / "evaluable.parquet", read, EVALUABLE)
-    write_json(folder / "flow.json", flow(store, parts))
+    write_json(folder / "flow.json", flow(store, parts, outside))
     record(store.root, identity, exams)
     write_described(folder, store, study, config, trial)
     maps = write_maps(folder, store, trial.model, trial.test, trial.tested)

@@ -7,7 +7,7 @@ maps.zarr    map (uint8, FSS, each scaled to its own largest value), in the orde
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,12 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.classification.exams import FilmSet
-from pipelines.classification.explain import check_maps, energy, grad_cam
-from pipelines.classification.film_model import FilmNet
 from pipelines.classification.film_tables import worst_first
 from storage.arrays import create_array, open_array, writing_group
 from storage.atomic import remove_folder, write_json
 from storage.manifest import Store
+
+if TYPE_CHECKING:
+    from pipelines.classification.film_model import FilmNet
 
 TRUTH = "truth"  # the annotator of phantoms' own geometry
 MOST = 200  # films with a map
@@ -35,6 +36,12 @@ def write_maps(
     scored: outcome and probability of these films. Where some have a mask `truth` (phantoms), the checks read
     those alone.
     """
+    from pipelines.classification.explain import (
+        check_maps,
+        energy,
+        grad_cam,
+    )  # torch, which a reader needs not
+
     keys = worst_first(scored[scored["probability"].notna()])["key"].tolist()[:MOST]
     row_of = {key: row for row, key in enumerate(films.rows["key"])}
     images_FSS = films.images_NSS[[row_of[key] for key in keys]]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.classification.described import check_study, check_unseen
-from pipelines.classification.exams import check_whole, exam_outcomes, exam_table, read_films
+from pipelines.classification.described import check_study
+from pipelines.classification.exams import check_whole, exam_table, exams_to_evaluate, read_films
 from pipelines.classification.film_classify import PRIMARY, told, write_metrics
 from pipelines.classification.film_finished import FinishedFilmModel
 from pipelines.classification.film_maps import write_maps
@@ -73,13 +73,6 @@ def evaluate_films(
     return told(write_metrics(folder, films, exams, finished.chosen))
 
 
-def exams_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[tuple[str, str], int]:
-    """(subject, exam) -> outcome; InputError where there is none, or the model has learnt from the store."""
-    outcomes = exam_outcomes(store, study)
-    check_unseen(model, store, {subject for subject, _ in outcomes})
-    return outcomes
-
-
 def _load(model: Path, study: StudyConfig) -> FinishedFilmModel:
     check_study(model, study)
     finished = FinishedFilmModel.load(model)
@@ -112,10 +105,9 @@ def _apply(
     write_table(
         folder / "evaluable.parquet", evaluable_films(store, seen, dict.fromkeys(outside, OUTSIDE)), EVALUABLE
     )
-    parts = {
-        name: films[films["split"] == name] for name in ("test", "new") if (films["split"] == name).any()
-    }
-    write_json(folder / "flow.json", flow(store, parts))
+    told = films[films["evaluable"]]
+    parts = {name: rows for name in ("test", "new") if len(rows := told[told["split"] == name])}
+    write_json(folder / "flow.json", flow(store, parts, outside))
     if films["evaluable"].any():
         write_maps(folder, store, finished.model, read, films)
     return films, exams

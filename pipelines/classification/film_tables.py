@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pipelines.classification.exams import exam_table, unmet
-from pipelines.classification.film_trial import FilmSelection
-from pipelines.classification.rows import UNKNOWN, Origin
+from pipelines.classification.rows import OUTSIDE, UNKNOWN, Origin
 from pipelines.config import WHOLE
 from storage.manifest import Store
 from storage.schemas import EVALUABLE, EXAMS, REGIONS
 
+if TYPE_CHECKING:  # a report needs no torch
+    from pipelines.classification.film_trial import FilmSelection
+
 NO_OUTCOME = "no outcome of its exam"
 NOT_CHOSEN = "not among the films that the study reads of an exam"
-PARTS = ("train", "validation", "test")
 
 
 def film_table(scored: pd.DataFrame, origin: Origin) -> pd.DataFrame:
@@ -52,33 +53,35 @@ def evaluable_films(store: Store, read: Collection[str], reason: Mapping[str, st
     evaluable = films["key"].isin(read)
     said = films["key"].map(lambda key: reason.get(key, NOT_CHOSEN))
     table: pd.DataFrame = films.assign(evaluable=evaluable, reason=said.where(~evaluable, ""))
-    return table[EVALUABLE.names]
+    ordered: pd.DataFrame = table[EVALUABLE.names]
+    return ordered
 
 
-def reasons(store: Store, parts: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Why films have no prediction of the stage classify: they trained, or their exam has no outcome.
-
-    parts: by name of PARTS the rows of its films.
-    """
+def reasons(store: Store, train: pd.DataFrame, outside: Collection[str]) -> dict[str, str]:
+    """Why films have no prediction of the stage classify, by key. train: rows of films; outside: keys."""
     exams = exam_table(store).set_index(["subject", "exam"])["outcome"]
     pairs = pd.MultiIndex.from_frame(store.manifest[["subject", "exam"]])
     without = (exams.reindex(pairs) == UNKNOWN).to_numpy()
     why = dict.fromkeys(store.manifest["key"][without], NO_OUTCOME)
-    return why | dict.fromkeys(parts["train"]["key"], "trained the model")
+    return why | dict.fromkeys(outside, OUTSIDE) | dict.fromkeys(train["key"], "trained the model")
 
 
-def flow(store: Store, parts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def flow(store: Store, parts: Mapping[str, pd.DataFrame], outside: Collection[str]) -> dict[str, Any]:
     """Women, exams and films at every step, for the flow chart (STARD); and rows of outcomes that meet no exam.
 
-    parts: by name the rows (subject, exam, key) of the films that were read, no film in two of them.
+    parts: by name the rows (subject, exam, key) of the films that were read, no film in two of them. outside: keys
+    of films outside the intended population.
     """
     films = store.manifest[["subject", "exam", "key"]]
     outcomes = exam_table(store).set_index(["subject", "exam"])["outcome"]
     known = (outcomes.reindex(pd.MultiIndex.from_frame(films[["subject", "exam"]])) != UNKNOWN).to_numpy()
-    read = pd.concat([rows[["subject", "exam", "key"]] for rows in parts.values()])
+    read = films[films["key"].isin({key for rows in parts.values() for key in rows["key"]})]
     steps = {"store": films, "with_outcome": films[known], "without_outcome": films[~known], "read": read}
     counted = {name: _counts(rows) for name, rows in {**steps, **parts}.items()}
-    counted["not_chosen"] = _counts(films[known & ~films["key"].isin(read["key"])])
+    wanted = known if "train" in parts else np.ones(len(films), np.bool_)  # new films need no outcome
+    left_out, too_young = wanted & ~films["key"].isin(read["key"]), films["key"].isin(outside)
+    counted["outside"] = _counts(films[left_out & too_young])
+    counted["not_chosen"] = _counts(films[left_out & ~too_young])
     return {"counts": counted, "outcomes_without_exam": unmet(store)}
 
 

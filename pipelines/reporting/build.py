@@ -43,7 +43,8 @@ def build_report(
         metrics = summarise_exams(inputs, oracle)
         shares = (metrics["maps"] or {}).get("shares", {})
         worst, rest = draw_films(inputs, config, shares, progress)
-        total = metrics["flow"]["counts"]["test"]["films"] if "test" in metrics["flow"]["parts"] else 0
+        drawable = inputs.regions["split"].isin(("test", "new")) & inputs.regions["evaluable"].astype(bool)
+        total = int(drawable.sum())
         referenced = any(tile.overlay.reference for tile in worst)
     else:
         metrics = summarise(inputs, evaluation or EvaluationConfig())

@@ -87,8 +87,8 @@ def _document(inputs: Inputs, name: str) -> dict[str, Any] | None:
 
 def _flow(inputs: Inputs) -> dict[str, Any]:
     """The counts that the stage wrote; before it, those of the store."""
-    counted = _document(inputs, "flow.json") or count_flow(inputs.store, {"test": inputs.regions})
-    parts = [name for name in ("train", "validation", "test", "new") if name in counted["counts"]]
+    counted = _document(inputs, "flow.json") or count_flow(inputs.store, {"test": inputs.regions}, ())
+    parts = [name for name in ("train", "validation", "new", "test") if name in counted["counts"]]
     unmet = [
         {"reason": reason, "count": count}
         for reason, count in sorted(counted["outcomes_without_exam"].items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pipelines.classification.hsg_losses import (
     measures,
     pr_figure,
 )
+from pipelines.classification.rows import OUTSIDE
 from pipelines.classification.supervised import check_input
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
@@ -36,7 +38,7 @@ from pipelines.training.session import LocalSession
 from storage.config import IngestConfig
 from storage.errors import ConfigError, InputError
 from storage.manifest import Store
-from storage.schemas import REGIONS
+from storage.schemas import EVALUABLE, REGIONS
 from storage.tables import read_table
 
 STUDY = StudyConfig(
@@ -140,6 +142,22 @@ def test_a_finished_model_reads_films_as_its_stage_did(cohort: Path, tmp_path: P
     (tmp_path / "model" / "model.json").write_text(json.dumps(settings))
     with pytest.raises(InputError, match="are not those of resnet18"):
         predict_films(tmp_path / "model", store, tmp_path / "other", STUDY)
+
+
+def test_the_young_neither_train_nor_test_nor_get_a_probability(cohort: Path, tmp_path: Path) -> None:
+    store = Store.open(cohort / "store")
+    ages = store.manifest.set_index("key")["age_years"].astype(float)
+    study = replace(STUDY, minimum_age_years=float(ages.min()) + 0.5)
+    young = set(ages.index[ages < study.minimum_age_years])
+    films = labelled_films(store, study, 32)
+    assert young and not young & set(films.rows["key"]) and len(films.images_NSS) == len(films.rows)
+    classify_films(store, tmp_path / "model", SupervisedConfig(**TINY), study, LocalSession())
+    predict_films(tmp_path / "model", store, tmp_path / "new", study)
+    read = read_table(tmp_path / "new" / "evaluable.parquet", EVALUABLE).set_index("key")
+    assert set(read.index[~read["evaluable"]]) == young
+    assert set(read["reason"][~read["evaluable"]]) == {OUTSIDE}
+    counts = json.loads((tmp_path / "new" / "flow.json").read_text())["counts"]
+    assert counts["outside"]["films"] == len(young) and counts["new"]["films"] == len(read) - len(young)
 
 
 def test_a_size_that_the_backbone_does_not_take_is_refused_before_any_film_is_read() -> None:
