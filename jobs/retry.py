@@ -30,6 +30,10 @@ def _retry(submission: Submission) -> int:
             f"Jobs of out={out} still wait or run, and ask for what they miss by themselves; radmill status out={out} "
             f"shows them. Wait until they end, or end them by radmill cancel out={out}."
         )
+    if not read_graph(submission.folder).whole:
+        raise StorageError(
+            f"The submission from out={out} was interrupted; the same radmill run submits the rest."
+        )
     lacking = [step for step in steps if step.state not in (DONE, SKIPPED)]
     if not lacking:
         print(f"Nothing is missing: every step of out={out} has ended well.")
