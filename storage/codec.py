@@ -1,8 +1,8 @@
 """Gray images as members of a shard: PNG, HTJ2K or JPEG; the same pixels always give the same bytes.
 
-PNG is read by everything. HTJ2K (JPEG 2000 part 15, reversible) is a sixth to a quarter smaller on real films of
-16 bits and twice as fast to write; on noise it is no smaller. JPEG is never encoded here: a film that came as
-JPEG stays as it came (`storage.jpeg`).
+PNG is read by everything. HTJ2K (JPEG 2000 part 15, reversible) is a fifth to a quarter smaller on real films of
+16 bits and takes about twice as long to write; on noise it is no smaller. JPEG is never encoded here: a film that
+came as JPEG stays as it came (`storage.jpeg`).
 """
 
 from __future__ import annotations

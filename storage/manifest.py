@@ -49,7 +49,7 @@ class Store:
         self._tables: dict[str, pd.DataFrame] = {}
         self._films: dict[str, _Film] = {}
         self._masks: dict[str, dict[str, tuple[_Place, float]]] = {}
-        self._valid: dict[str, _Place] = {}
+        self._valid: dict[str, _Place] | None = None
 
     @classmethod
     def create(cls, root: Path, key_id: str) -> Store:
@@ -114,7 +114,7 @@ class Store:
     def read_valid(self, key: str) -> NDArray[np.bool_] | None:
         """HxW, false where a shutter, a collimator or padding hides the patient; None where nothing does."""
         shape = self._film(key).shape
-        if not self._valid:
+        if self._valid is None:
             known = self.manifest[self.manifest["valid_offset"].notna()]
             places = known[["shard", "valid_offset", "valid_size", "valid_crc32c"]]
             rows = places.itertuples(index=False, name=None)
@@ -166,8 +166,9 @@ class Store:
         beside = self._outcome_files(*outcomes) if outcomes else {}
         frames = {"manifest": manifest, "annotations": annotations, "exclusions": exclusions}
         self.generation = generations.write(self.root, self.generation, frames, sums or {})
-        for cache in (self._tables, self._films, self._masks, self._valid):
+        for cache in (self._tables, self._films, self._masks):
             cache.clear()
+        self._valid = None
         self._replace(beside)
         return self.generation
 

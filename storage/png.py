@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 
 import numpy as np
 from isal import isal_zlib
@@ -64,9 +65,11 @@ def decode_up_filtered(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | 
     if depth not in (8, 16) or (colour, interlace) != (_GRAY, _NOT_INTERLACED):
         return None
     stride = 1 + width * depth // 8
+    if not width or not 0 < height * stride <= sys.maxsize:
+        return None
     try:
         inflated = isal_zlib.decompressobj().decompress(compressed, max_length=height * stride)
-    except isal_zlib.error:
+    except isal_zlib.error:  # type: ignore[misc]  # its stubs call it an instance
         return None
     if len(inflated) != height * stride:
         return None

@@ -15,6 +15,7 @@ from pipelines.inference import side_by_side
 from pipelines.segmentation.predict import Prediction, Segmenter
 from pipelines.segmentation.references import Comparison, compare
 from pipelines.segmentation.regions import RegionCrop, crop_regions
+from pipelines.segmentation.shown import read_shown
 from pipelines.segmentation.stored import FILMS, INDEX
 from storage.atomic import new_folder
 from storage.codec import encode_png
@@ -72,7 +73,7 @@ def write_part(store: Store, segmenter: Segmenter, rows: Sequence[Any], start: i
 
 def segment_film(store: Store, segmenter: Segmenter, film: Any) -> SegmentedFilm:
     """Read one film and find its regions; film: its key, subject and bits."""
-    pixels = store.read_image(film.key)
+    pixels = read_shown(store, film.key)
     prediction = segmenter.predict(pixels, int(film.bits))
     num_regions = len(segmenter.settings.regions)
     crops = {crop.index: crop for crop in crop_regions(pixels, prediction.label_map, num_regions)}

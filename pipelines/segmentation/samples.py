@@ -12,6 +12,7 @@ from pipelines.progress import Progress, silent
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.pose import turn
 from pipelines.segmentation.prepare import CLAHE_CLIP, place, prepare, warp_mask
+from pipelines.segmentation.shown import read_shown
 from storage.errors import InputError
 from storage.manifest import Store
 
@@ -102,7 +103,7 @@ def load_film(
     clip: float = CLAHE_CLIP,
 ) -> AnnotatedFilm:
     """One film on a grid with the masks whose weight is positive, mirrored if it shows the other side."""
-    pixels, masks, weights = store.read_image(key), store.read_masks(key), store.annotator_weights(key)
+    pixels, masks, weights = read_shown(store, key), store.read_masks(key), store.annotator_weights(key)
     matrix = place(pixels.shape[0], pixels.shape[1], height, width).matrix
     annotators = [name for name in sorted(masks) if weights[name] > 0]
     beta_M = np.array([weights[name] for name in annotators], np.float32)

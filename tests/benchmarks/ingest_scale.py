@@ -2,8 +2,8 @@
 
 COUNT (default 20000) films of 256 x 256, half PNG and half DICOM, two per subject, are made of some 200 phantoms by
 flips, shifts, shading and noise, so that no two are alike, and ingested with 2 processes. Prints speed and the
-resident memory of ingest's own process by tenth, how long a manifest takes to open and CURRENT to be switched,
-and how many shards ten more films touch.
+resident memory of ingest's own process by tenth of the films and by tenth of the commit's time, how long a manifest
+takes to open and CURRENT to be switched, and how many shards ten more films touch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def listen(done, total, note):
 def watch():
     while True:
         memory.append((time.monotonic() - begun, process.memory_info().rss))
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 threading.Thread(target=watch, daemon=True).start()
 raw, store = map(Path, sys.argv[1:])
@@ -94,14 +94,29 @@ def ingested(raw: Path, store: Path) -> None:
     rates = written[-1][1] / 10 / np.diff(times)
     print("films/s written, by tenth of the films:", " ".join(f"{rate:.0f}" for rate in rates))
     at, memory = np.array(told["memory"]).T
-    peaks = [memory[(at >= begun) & (at <= ended)].max() / MB for begun, ended in pairwise(times)]
-    print("MB of memory, by tenth of the films:", " ".join(f"{peak:.0f}" for peak in peaks))
-    before, after = memory[at < times[0]].max() / MB, memory[at > times[-1]].max() / MB
-    print(
-        f"last tenth against first: {peaks[-1] / peaks[0] - 1:+.1%}; "
-        f"scan and plan at most {before:.0f} MB, commit {after:.0f} MB",
-        flush=True,
+    writing, committing = (
+        peaks_mb(at, memory, tenths) for tenths in (times, np.linspace(times[-1], seconds, 11))
     )
+    print(f"scan and plan at most {memory[at < times[0]].max() / MB:.0f} MB")
+    for what, peaks in (("the films", writing), ("commit's time", committing)):
+        print(f"MB of memory, by tenth of {what}:", " ".join(f"{peak:.0f}" for peak in peaks), end="; ")
+        print(f"last against first: {peaks[-1] / peaks[0] - 1:+.1%}", flush=True)
+    print(
+        f"commit took {seconds - times[-1]:.1f} s; its peak is {max(committing) / max(writing) - 1:+.1%}",
+        end=" ",
+    )
+    print("of that of writing", flush=True)
+
+
+def peaks_mb(
+    at: NDArray[np.float64], memory: NDArray[np.float64], bounds: NDArray[np.float64]
+) -> list[float]:
+    """The highest memory between each two bounds; `at`: when it was looked at, in seconds."""
+    at_bounds = np.interp(bounds, at, memory)
+    return [
+        max(*ends, memory[(at >= begun) & (at <= ended)].max(initial=0)) / MB
+        for (begun, ended), ends in zip(pairwise(bounds), pairwise(at_bounds), strict=True)
+    ]
 
 
 def main(count: int) -> None:

@@ -103,6 +103,15 @@ def test_damage_is_a_sentence(codec: str, name: str) -> None:
             decode(data, codec)
 
 
+@pytest.mark.parametrize("side", [0, 2**31, 2**32 - 1])
+def test_a_png_of_impossible_size_is_a_sentence(side: int) -> None:
+    data = bytearray(encode_png(np.zeros((50, 50), np.uint8)))
+    for place in (16, 20):  # width and height in the header chunk
+        data[place : place + 4] = side.to_bytes(4, "big")
+        with pytest.raises(StorageError, match=r"^A PNG in the store can't be decoded"):
+            decode_png(bytes(data))
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_any_cut_is_an_error_or_an_image(codec: str) -> None:
     """Which of the two depends on the codec: the checksum of the member comes before it."""
