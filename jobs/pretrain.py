@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import held, opened_store, segmentation_id
+from jobs.folders import held, opened_store, regions_id, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.training import run_training
 from pipelines.progress import Progress
@@ -44,7 +44,7 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
-    model_id = segmentation_id(flow.out)
+    model_id = regions_id(settings.pretraining.regions, flow.out)
 
     def action(folder: Path, progress: Progress) -> str:
         inputs = {"store": str(store.root), "segmentation": model_id}

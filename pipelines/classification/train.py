@@ -9,7 +9,7 @@ fitted on all subjects goes into the finished model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.cortical import subject_indices
 from pipelines.classification.features import region_features
+from pipelines.classification.fine_tune import FINE_TUNED, FineTuning, fine_tuning
 from pipelines.classification.finished import check_segmenter, read_part, write_model
 from pipelines.classification.labelled import outside_population, people, subject_outcomes
 from pipelines.classification.probe import Segments
@@ -35,6 +36,7 @@ from pipelines.classification.rows import (
     subject_table,
 )
 from pipelines.classification.select import fit_by_validation, fit_selected
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.discrimination import mean_auc
@@ -42,8 +44,9 @@ from pipelines.evaluation.intervals import BOOTSTRAP_SEED, bootstrap_weights
 from pipelines.evaluation.ledger import PRIMARY, lock, record
 from pipelines.evaluation.paper import paper_table
 from pipelines.progress import Progress, silent
-from pipelines.segmentation.stored import Segmentation
-from storage.atomic import write_json
+from pipelines.segmentation.stored import Segmentation, regions_of
+from pipelines.training.session import Session
+from storage.atomic import remove_folder, write_json
 from storage.config import SplitConfig
 from storage.errors import TrainingError
 from storage.manifest import Store
@@ -64,10 +67,6 @@ class Labelled:
     cortical: pd.DataFrame
     measured: Mapping[str, float]
 
-    def test_rows(self, subjects: set[str]) -> tuple[pd.DataFrame, Segments]:
-        """Rows and segments of these subjects."""
-        return self.rows[self.rows["subject"].isin(subjects)], self.segments.of(sorted(subjects))
-
 
 def classify(
     store: Store,
@@ -80,41 +79,61 @@ def classify(
     study: StudyConfig,
     progress: Progress = silent,
     contrast: str = "age_sex",
+    supervised: SupervisedConfig | None = None,
+    session: Session | None = None,
 ) -> str:
     """Write {regions,subjects,folds,inner,scores,evaluable}.parquet and the finished model; return a line.
 
     segmenter, encoder: folders of the models that `segmentation` and the features come from; they go into the
     finished model. contrast: the comparison fixed beforehand; the protocol is locked before anything is tested
-    (`ledger`) and stands in protocol.json. Raises ConfigError or TrainingError where there are too few subjects,
-    InputError where films are not segmented, or were by another segmenter.
+    (`ledger`) and stands in protocol.json. supervised, session: for classification.encoder=fine_tuned.
+    Raises ConfigError or TrainingError where there are too few subjects, InputError where films are not segmented,
+    or were by another segmenter.
     """
     check_segmenter(segmenter, segmentation.model_id)
-    protocol = _protocol(config, split, study, contrast)
+    protocol = _protocol(config, split, study, contrast, supervised)
     identity = lock(store.root, protocol)
     write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = subject_outcomes(store, study)
     splits = [_splits(store, split, split.seed + repeat, outcomes) for repeat in range(split.repeats)]
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
+    bones, segmentation = segmentation, regions_of(store.root, segmentation, config.regions)
+    read = replace(study, regions=study.names(config.regions))
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
-    labelled = _labelled(store, segmentation, encoder, config, study, outcomes, outside, progress)
-    method = str(read_part(encoder, "encoder")[0]["method"])
-    # One thread: sums in another order would differ in the last bit, and with them the tables.
-    with threadpool_limits(1):
-        tables = _cross_validate(labelled, splits, config, split, study, method, progress)
-        head, selection, _ = fit_selected(
-            labelled.segments, len(study.regions), config, _seed(split.seed, split.folds)
+    labelled = _labelled(store, bones, segmentation, encoder, config, read, outcomes, outside, progress)
+    method, tuning = str(read_part(encoder, "encoder")[0]["method"]), None
+    if config.encoder == "fine_tuned":
+        method += FINE_TUNED
+        tuning = fine_tuning(
+            segmentation, labelled.rows, labelled.segments, encoder, folder, config, supervised, session
         )
+        tables = _cross_validate(labelled, splits, config, split, read, method, progress, tuning)
+        last = _seed(split.seed, split.folds)
+        (head, selection, _), _, encoder = tuning.tune("final", sorted(outcomes), [], last, progress)
+    else:
+        # One thread: sums in another order would differ in the last bit, and with them the tables.
+        with threadpool_limits(1):
+            tables = _cross_validate(labelled, splits, config, split, read, method, progress)
+            head, selection, _ = fit_selected(
+                labelled.segments, len(read.regions), config, _seed(split.seed, split.folds)
+            )
     for name, schema in _SCHEMAS.items():
         write_table(folder / f"{name}.parquet", tables[name], schema)
     record(store.root, identity, tables["subjects"])
     write_table(folder / "evaluable.parquet", evaluable_table(labelled.rows, outside), EVALUABLE)
     write_model(folder, segmenter, encoder, head, selection, config, study, films)
+    if tuning:
+        remove_folder(tuning.folder)
     return _summary(tables["subjects"], split)
 
 
 def _protocol(
-    config: ClassificationConfig, split: SplitConfig, study: StudyConfig, contrast: str
+    config: ClassificationConfig,
+    split: SplitConfig,
+    study: StudyConfig,
+    contrast: str,
+    supervised: SupervisedConfig | None,
 ) -> dict[str, Any]:
     """What the analysis lock holds: who counts as positive, who is tested, how it is decided, what is compared."""
     return {
@@ -123,6 +142,7 @@ def _protocol(
         "study": asdict(study),
         "splits": asdict(split),
         "classification": asdict(config),
+        **({"supervised": asdict(supervised)} if supervised else {}),
     }
 
 
@@ -139,6 +159,7 @@ def _sites(store: Store) -> dict[str, str]:
 
 def _labelled(
     store: Store,
+    bones: Segmentation,
     segmentation: Segmentation,
     encoder: Path,
     config: ClassificationConfig,
@@ -165,7 +186,7 @@ def _labelled(
     return Labelled(
         rows=rows,
         segments=segments,
-        cortical=subject_indices(segmentation, sorted(outcomes), outside),
+        cortical=subject_indices(bones, sorted(outcomes), outside),
         measured={str(name): float(value) for name, value in people(store)["score"].items()},
     )
 
@@ -178,6 +199,7 @@ def _cross_validate(
     study: StudyConfig,
     method: str,
     progress: Progress,
+    tuning: FineTuning | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The tables of `_SCHEMAS`: test predictions, what each fold chose, and the inner folds' predictions."""
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _SCHEMAS}
@@ -191,23 +213,26 @@ def _cross_validate(
         seed = split.seed + repeat
         part = table[table["fold"] == fold].set_index("subject")["split"]
         test = set(part.index[part == "test"])
-        learnt_from, validation = (
-            labelled.segments.of(sorted(part.index[part == name])) for name in ("train", "validation")
-        )
-        if split.protocol == "paper":
-            fitted = fit_by_validation(learnt_from, validation, len(study.regions), config)
+        train, held = (sorted(part.index[part == name]) for name in ("train", "validation"))
+        segments, name = labelled.segments, f"repeat-{repeat}-fold-{fold}"
+        if tuning:
+            fitted, segments, _ = tuning.tune(name, train, held, _seed(seed, fold), progress)
+        elif split.protocol == "paper":
+            validation = segments.of(held)
+            fitted = fit_by_validation(segments.of(train), validation, len(study.regions), config)
         else:
-            fitted = fit_selected(learnt_from, len(study.regions), config, _seed(seed, fold))
+            fitted = fit_selected(segments.of(train), len(study.regions), config, _seed(seed, fold))
         head, chosen, inner = fitted
         origin = Origin(fold=fold, repeat=repeat, seed=seed, method=method, split="test")
-        rows, segments = labelled.test_rows(test)
-        predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
+        learnt_from, tested = segments.of(train), segments.of(sorted(test))
+        rows = labelled.rows[labelled.rows["subject"].isin(test)]
+        predicted = region_table(rows, head.probability(tested.features_ND, tested.region_N), origin)
         parts["regions"].append(predicted)
         parts["subjects"].append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
         parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
         parts["inner"].append(inner.assign(fold=fold, repeat=repeat))
         parts["scores"].append(
-            predicted_scores(learnt_from, segments, labelled.measured, len(study.regions), origin)
+            predicted_scores(learnt_from, tested, labelled.measured, len(study.regions), origin)
         )
     return {
         name: pd.concat([part for part in tables if len(part)] or tables[:1])
