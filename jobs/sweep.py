@@ -6,6 +6,7 @@ Of a study with bones a trial is pretrain and classify over this run's segmentat
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -28,7 +29,7 @@ from jobs.sweep_tables import write_sweep_tables
 from jobs.training import FOLDER
 from jobs.trials import Sweep, SweepTrial, sweep_of
 from pipelines.config import WHOLE
-from storage.atomic import remove_folder, write_bytes, write_json, write_text
+from storage.atomic import new_folder, remove_folder, write_bytes, write_json, write_text
 from storage.errors import ConfigError
 
 TRIAL, ASKED = "trial.parquet", "asked.json"
@@ -76,7 +77,7 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     write_text(asked, whole_yaml(replace(settings, fresh=False)))
     for name, why in left_out.items():
         console.print(f"sweep            {name} is left out: {why}", markup=False)
-    questions = {trial.id: _question(settings, trial, store, out) for trial in trials}
+    questions = _questions(settings, trials, store, out)
     _prepare(settings, trials, store, out)
     stop = stop_file() or out / FOLDER / "sweep.stop"
     if stop_file() is None:
@@ -102,7 +103,11 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
         search(
             run_trial,
             [
-                Trial(id=trial.id, params=common | {"id": trial.id, "changes": trial.changes})
+                Trial(
+                    id=trial.id,
+                    params=common
+                    | {"id": trial.id, "changes": trial.changes, "twins": _twins(trial, trials)},
+                )
                 for trial in trials
             ],
             folder=out / FOLDER,
@@ -136,8 +141,33 @@ def run_trial(params: Row) -> Row:
         return {"metrics": film_measures(classify_films(flow, store))}
     segmented = (base / "segment" / "segmentation.json").read_bytes()
     write_bytes(flow.out / "segment" / "segmentation.json", segmented)
+    _take_encoder(flow.out, [base / "sweep" / twin for twin in params["twins"]])
     pretrain(flow, store)
     return {"metrics": subject_measures(classify(flow, store).path)}
+
+
+def _twins(trial: SweepTrial, trials: Sequence[SweepTrial]) -> list[str]:
+    """Other trials that pretrain alike: who comes later takes the encoder of who came first."""
+
+    def pretraining(one: SweepTrial) -> dict[str, Any]:
+        kept = (
+            ("pretraining.", "splits.")
+            if one.changes.get("pretraining.method") == "supcon"
+            else "pretraining."
+        )
+        return {key: value for key, value in one.changes.items() if key.startswith(kept)}
+
+    return [other.id for other in trials if other is not trial and pretraining(other) == pretraining(trial)]
+
+
+def _take_encoder(trial: Path, twins: Sequence[Path]) -> None:
+    """A finished stage pretrain of a twin, unless the trial has one; whether it answers is the stage's to say."""
+    if (trial / "pretrain").exists():
+        return
+    done = [twin for twin in twins if (twin / "pretrain" / "DONE.json").is_file()]
+    if done:
+        with new_folder(trial / "pretrain") as temporary:
+            shutil.copytree(done[0] / "pretrain", temporary, dirs_exist_ok=True)
 
 
 def _sweep(settings: Settings) -> Sweep:
@@ -201,21 +231,25 @@ def _prepare(settings: Settings, trials: Sequence[SweepTrial], store_root: Path,
         open_crops(store_root, open_segmentation(store_root, model_id), size, mm_per_pixel=mm_per_pixel)
 
 
-def _question(settings: Settings, trial: SweepTrial, store_root: Path, out: Path) -> dict[str, Any]:
-    """What a trial's row answers; the same one in another sweep is the same trial."""
+def _questions(
+    settings: Settings, trials: Sequence[SweepTrial], store_root: Path, out: Path
+) -> dict[str, dict[str, Any]]:
+    """What each trial's row answers, by its id; the same question in another sweep is the same trial."""
     from storage.manifest import Store
 
-    store, changed = Store.open(store_root), _changed(settings, trial.changes)
-    question = {
+    store = Store.open(store_root)
+    inputs = {
         "version": version("radmill"),
         "store": store.fingerprint(),
         "outcomes": store.outcomes_fingerprint(),
         "segmentation": WHOLE[0] if settings.study.whole_films else segmentation_id(out),
-        "config": {
-            section: asdict(getattr(changed, section)) for section in ("study", *JOBS["sweep"].sections)
-        },
     }
-    return dict(json.loads(json.dumps(question)))
+    questions = {}
+    for trial in trials:
+        changed = _changed(settings, trial.changes)
+        config = {name: asdict(getattr(changed, name)) for name in ("study", *JOBS["sweep"].sections)}
+        questions[trial.id] = dict(json.loads(json.dumps(inputs | {"config": config})))
+    return questions
 
 
 def _write_trial(folder: Path, sweep: str, trial: SweepTrial, row: Row) -> None:

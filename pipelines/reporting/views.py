@@ -115,19 +115,19 @@ def _film(
     scale = _FILM_PX / max(film_HW.shape)
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
     small = stretch(cv2.resize(film_HW, size, interpolation=cv2.INTER_AREA))
-    unit = min(width / width_px, 4.0 / height_px)  # of a film's pixel
+    unit = float(min(width / width_px, 4.0 / height_px))  # of a film's pixel
     left, top = (width - width_px * unit) / 2, -0.35 - height_px * unit
     extent = (left, left + width_px * unit, -0.35, top)
     axes.imshow(small, cmap="gray", extent=extent, vmin=0, vmax=255)
-    for row, mask in zip(rows.itertuples(), masks, strict=True):
-        colour, side = colours[row.region], max(mask.shape)
-        x0, y0 = (row.x0 + row.x1 - side) / 2, (row.y0 + row.y1 - side) / 2
-        corner = left + x0 * unit, top + y0 * unit
-        axes.add_patch(
-            Rectangle(corner, side * unit, side * unit, fill=False, edgecolor=colour, linewidth=0.8)
-        )
-        x_W = left + (row.x0 + np.arange(mask.shape[1]) + 0.5) * unit
-        y_H = top + (row.y0 + np.arange(mask.shape[0]) + 0.5) * unit
+    for row, mask in zip(rows.to_dict("records"), masks, strict=True):
+        y0, x0 = float(row["y0"]), float(row["x0"])
+        colour, side = colours[str(row["region"])], max(mask.shape)
+        corner_x, corner_y = x0 + (mask.shape[1] - side) / 2, y0 + (mask.shape[0] - side) / 2
+        box = Rectangle((left + corner_x * unit, top + corner_y * unit), side * unit, side * unit, fill=False)
+        box.set(edgecolor=colour, linewidth=0.8)
+        axes.add_patch(box)
+        x_W = left + (x0 + np.arange(mask.shape[1]) + 0.5) * unit
+        y_H = top + (y0 + np.arange(mask.shape[0]) + 0.5) * unit
         axes.contourf(x_W, y_H, mask.astype(float), levels=[0.5, 1.5], colors=[colour], alpha=0.35)
     return top - 0.1
 
