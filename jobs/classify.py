@@ -16,6 +16,7 @@ from jobs.folders import (
     segmented_by,
 )
 from jobs.run_dir import StageFolder
+from jobs.session import local_session
 from pipelines.progress import Progress
 
 
@@ -51,6 +52,8 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
         return films_stage.classify_films(flow, store)
     encoder, model_id, segmenter = flow.out / "pretrain", segmentation_id(flow.out), segmented_by(flow.out)
 
+    tuned = settings.classification.encoder == "fine_tuned"
+
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.classification.embed import embed
         from pipelines.classification.train import classify as train
@@ -61,18 +64,21 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
         if settings.population == "child" or store.outcomes.empty:
             return embed(store, segmentation, encoder, folder, config, study, settings.population, progress)
         contrast = settings.evaluation.contrast
-        return train(
-            store,
-            segmentation,
-            segmenter,
-            encoder,
-            folder,
-            config,
-            settings.splits,
-            study,
-            progress,
-            contrast,
-        )
+        with local_session() as session:
+            return train(
+                store,
+                segmentation,
+                segmenter,
+                encoder,
+                folder,
+                config,
+                settings.splits,
+                study,
+                progress,
+                contrast,
+                settings.supervised if tuned else None,
+                session,
+            )
 
     inputs = {
         "store": store.fingerprint(),
@@ -82,4 +88,5 @@ def classify(flow: Flow, store_root: Path) -> StageFolder:
         "population": settings.population,
         "contrast": settings.evaluation.contrast,
     }
-    return flow.stage("classify", sections=("classification", "splits"), inputs=inputs, action=action)
+    sections = ("classification", "splits", *(("supervised",) if tuned else ()))
+    return flow.stage("classify", sections=sections, inputs=inputs, action=action)

@@ -55,6 +55,7 @@ class Settings:
     model: str | None = None
     segmenter: str | None = None
     sweep: str | None = None
+    seed_controls: str | None = None
     population: str = "adult"
     fresh: bool = False
     study: StudyConfig = field(default_factory=StudyConfig)

@@ -14,6 +14,7 @@ from jobs.config import Settings
 from jobs.listing import files_below
 from jobs.registry import JOBS
 from jobs.submission import check_free
+from pipelines.config import BONES
 from storage.atomic import write_text
 from storage.errors import ConfigError, InputError, LockedError
 from storage.lock import FolderLock
@@ -144,6 +145,11 @@ def check_stage_model(out: Path, stage: str, advice: str = "") -> Path:
 def segmentation_id(out: Path) -> str:
     """Which segmentation of the store this run uses; InputError as `segmented_by`."""
     return _segmentation(out)["model_id"]
+
+
+def regions_id(regions: str, out: Path) -> str:
+    """Where regions come from: this run's segmentation for bones, else whole or patches, which need none."""
+    return segmentation_id(out) if regions == BONES else regions
 
 
 def segmented_by(out: Path) -> Path:

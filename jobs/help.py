@@ -29,6 +29,7 @@ _KEYS = {
     "model": "a trained model's folder",
     "segmenter": "a trained segmenter's folder, where the films have no masks of their own",
     "sweep": f"{', '.join(choices('sweeps'))}, or a YAML file of your own with seeds, seed_keys and trials",
+    "seed_controls": "what varies between seeds: init (weights, order, views), split (who is tested) or both",
     "population": "adult or child; children get overlays and embeddings, no probability",
     "fresh": "true starts over; records and caches that are named by their content are used again",
 }

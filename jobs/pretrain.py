@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import held, opened_store, segmentation_id
+from jobs.folders import held, opened_store, regions_id, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.training import asked_workers, run_training
 from pipelines.progress import Progress
@@ -39,6 +39,11 @@ def check_method(settings: Settings) -> None:
         raise ConfigError(
             f"The study {settings.study.name} reads whole films and has no stage pretrain; set supervised.supcon=true "
             "instead of pretraining.method=supcon."
+        )
+    if settings.classification.encoder == "fine_tuned":
+        raise ConfigError(
+            "classification.encoder=fine_tuned begins every part from one encoder, but pretraining.method=supcon trains "
+            "one for each; choose another method, or classification.encoder=frozen."
         )
     if settings.population == "child":
         raise ConfigError(_without_outcomes("population=child has none to predict"))
@@ -74,7 +79,7 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
-    model_id = segmentation_id(flow.out)
+    model_id = regions_id(settings.pretraining.regions, flow.out)
     inputs = {"store": store.fingerprint(), "segmentation": model_id} | asked_workers(settings)
     if settings.pretraining.method == "supcon":
         inputs["outcomes"] = store.outcomes_fingerprint()

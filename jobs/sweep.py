@@ -1,8 +1,13 @@
-"""Many trials of pretrain and classify over one segmented store, side by side; a trial that is done is kept."""
+"""Many trials over one store, side by side, and the paper's tables of them; a trial that is done is kept.
+
+Of a study with bones a trial is pretrain and classify over this run's segmentation; of whole films, classify.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,17 +15,21 @@ from typing import Any
 
 from cluster.local import num_processes
 from cluster.search import Row, Trial, search
+from jobs import films_stage
 from jobs.compose import settings_from, whole_yaml
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import held, opened_store, segmentation_id
+from jobs.folders import held, opened_store, regions_id, segmentation_id
 from jobs.pretrain import check_method, pretrain
 from jobs.progress import console
 from jobs.registry import JOBS
 from jobs.session import STOP_FILE, stop_file, stopped_by_signals
+from jobs.sweep_results import classify_films, film_measures, subject_measures
+from jobs.sweep_tables import write_sweep_tables
 from jobs.training import FOLDER
-from jobs.trials import SweepTrial, trials_of
-from storage.atomic import remove_folder, write_bytes, write_json, write_text
+from jobs.trials import Sweep, SweepTrial, sweep_of
+from pipelines.config import WHOLE
+from storage.atomic import new_folder, remove_folder, write_bytes, write_json, write_text
 from storage.errors import ConfigError
 
 TRIAL, ASKED = "trial.parquet", "asked.json"
@@ -28,20 +37,27 @@ TRIAL, ASKED = "trial.parquet", "asked.json"
 
 def check(settings: Settings) -> None:
     """There is a store with outcomes, this run has segmented it, and the sweep's file makes sense."""
+    sweep = _sweep(settings)
+    if settings.population == "child":
+        raise ConfigError("A sweep compares predictions, and children get none; set population=adult.")
+    if sweep.study is not None and sweep.study != settings.study.name:
+        raise ConfigError(f"sweep={sweep.name} is for study={sweep.study}, but study={settings.study.name}.")
+    left_out = _left_out(settings, sweep)
+    if not _todo(sweep, left_out):
+        raise ConfigError(next(iter(left_out.values())))
+    store = opened_store(settings)
+    if settings.study.whole_films:
+        films_stage.check(store, settings)
+        return
     from pipelines.classification.labelled import subject_outcomes
     from pipelines.segmentation.stored import open_segmentation
 
-    for trial in _trials(settings):
-        check_method(_changed(settings, trial.changes))
-    if settings.population == "child":
-        raise ConfigError("A sweep compares predictions, and children get none; set population=adult.")
-    store = opened_store(settings)
     open_segmentation(store.root, segmentation_id(Path(str(settings.out))))
     subject_outcomes(store, settings.study)
 
 
 def main(settings: Settings) -> int:
-    """`radmill sweep sweep=NAME store=DIR out=DIR`: OUT/sweep/<trial>/ and OUT/sweep/sweep.parquet."""
+    """`radmill sweep sweep=NAME store=DIR out=DIR`: OUT/sweep/<trial>/, sweep.parquet, table.csv and table.html."""
     store, out = Path(str(settings.store)), Path(str(settings.out))
     with held("sweep", out, store):
         run_sweep(settings, store.resolve(), out.resolve())
@@ -49,16 +65,20 @@ def main(settings: Settings) -> int:
 
 
 def run_sweep(settings: Settings, store: Path, out: Path) -> None:
-    """Run the trials that have no Parquet file yet, then write sweep.parquet of all that have."""
-    folder, trials = out / "sweep", _trials(settings)
+    """Run the trials that have no Parquet file yet, then write sweep.parquet and the tables of all that have."""
+    folder, sweep = out / "sweep", _sweep(settings)
+    left_out = _left_out(settings, sweep)
+    trials = _todo(sweep, left_out)
     by_id = {trial.id: trial for trial in trials}
     if settings.fresh:
         for trial in trials:
             remove_folder(folder / trial.id)
     asked = folder / "settings.yaml"
     write_text(asked, whole_yaml(replace(settings, fresh=False)))
-    question = _question(settings, store, out)
-    _prepare(settings, store, out)
+    for name, why in left_out.items():
+        console.print(f"sweep            {name} is left out: {why}", markup=False)
+    questions = _questions(settings, trials, store, out)
+    _prepare(settings, trials, store, out)
     stop = stop_file() or out / FOLDER / "sweep.stop"
     if stop_file() is None:
         stop.unlink(missing_ok=True)
@@ -66,14 +86,14 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
 
     def done(trial: str) -> bool:
         answered = folder / trial / ASKED
-        return (folder / trial / TRIAL).is_file() and json.loads(answered.read_text("utf-8")) == (
-            question | {"changes": by_id[trial].changes}
-        )
+        return (folder / trial / TRIAL).is_file() and json.loads(answered.read_text("utf-8")) == questions[
+            trial
+        ]
 
     def keep(trial: str, row: Row) -> None:
         (folder / trial / TRIAL).unlink(missing_ok=True)
-        write_json(folder / trial / ASKED, question | {"changes": by_id[trial].changes})
-        _write_trial(folder, Path(str(settings.sweep)).stem, by_id[trial], row)
+        write_json(folder / trial / ASKED, questions[trial])
+        _write_trial(folder, sweep.name, by_id[trial], row)
         console.print(
             f"sweep            {sum(map(done, by_id))} of {len(trials)} trials: {trial}", markup=False
         )
@@ -83,7 +103,11 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
         search(
             run_trial,
             [
-                Trial(id=trial.id, params=common | {"id": trial.id, "changes": trial.changes})
+                Trial(
+                    id=trial.id,
+                    params=common
+                    | {"id": trial.id, "changes": trial.changes, "twins": _twins(trial, trials)},
+                )
                 for trial in trials
             ],
             folder=out / FOLDER,
@@ -95,12 +119,15 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
             on_done=keep,
             stop_file=stop,
         )
-    _aggregate(folder, trials)
-    console.print(f"Sweep: {len(trials)} trials in {folder / 'sweep.parquet'}", markup=False)
+    _aggregate(folder, sweep.name, trials)
+    page = write_sweep_tables(settings, sweep, trials, left_out, store, out)
+    console.print(
+        f"Sweep: {len(trials)} trials in {folder / 'sweep.parquet'}, tables in {page}", markup=False
+    )
 
 
 def run_trial(params: Row) -> Row:
-    """One trial in OUT/sweep/<id>/: pretrain, classify, and the measures of its predictions."""
+    """One trial in OUT/sweep/<id>/: its stages, and the measures of its predictions."""
     import os
 
     from jobs.classify import classify
@@ -110,36 +137,61 @@ def run_trial(params: Row) -> Row:
     settings.cluster.workers = 1
     store, base = Path(params["store"]), Path(params["out"])
     flow = Flow(base / "sweep" / params["id"], settings)
+    if settings.study.whole_films:
+        return {"metrics": film_measures(classify_films(flow, store))}
     segmented = (base / "segment" / "segmentation.json").read_bytes()
     write_bytes(flow.out / "segment" / "segmentation.json", segmented)
+    _take_encoder(flow.out, [base / "sweep" / twin for twin in params["twins"]])
     pretrain(flow, store)
-    folder = classify(flow, store).path
-    return {"metrics": _measures(folder)}
+    return {"metrics": subject_measures(classify(flow, store).path)}
 
 
-def _measures(folder: Path) -> list[Row]:
-    """Every measure with an interval that follows from the predictions, by its dotted name."""
-    from pipelines.evaluation.intervals import BOOTSTRAP_SEED
-    from pipelines.evaluation.protocols import evaluate_subjects
-    from storage.schemas import SUBJECTS
-    from storage.tables import read_table
+def _twins(trial: SweepTrial, trials: Sequence[SweepTrial]) -> list[str]:
+    """Other trials that pretrain alike: who comes later takes the encoder of who came first."""
 
-    found: list[Row] = []
+    def pretraining(one: SweepTrial) -> dict[str, Any]:
+        kept = (
+            ("pretraining.", "splits.")
+            if one.changes.get("pretraining.method") == "supcon"
+            else "pretraining."
+        )
+        return {key: value for key, value in one.changes.items() if key.startswith(kept)}
 
-    def collect(tree: Any, name: str) -> None:
-        if not isinstance(tree, dict):
-            return
-        if {"value", "low", "high"} <= set(tree):
-            found.append({"metric": name, **{key: tree[key] for key in ("value", "low", "high")}})
-        for key, below in tree.items():
-            collect(below, f"{name}.{key}" if name else str(key))
+    return [other.id for other in trials if other is not trial and pretraining(other) == pretraining(trial)]
 
-    collect(evaluate_subjects(read_table(folder / "subjects.parquet", SUBJECTS), BOOTSTRAP_SEED), "")
+
+def _take_encoder(trial: Path, twins: Sequence[Path]) -> None:
+    """A finished stage pretrain of a twin, unless the trial has one; whether it answers is the stage's to say."""
+    if (trial / "pretrain").exists():
+        return
+    done = [twin for twin in twins if (twin / "pretrain" / "DONE.json").is_file()]
+    if done:
+        with new_folder(trial / "pretrain") as temporary:
+            shutil.copytree(done[0] / "pretrain", temporary, dirs_exist_ok=True)
+
+
+def _sweep(settings: Settings) -> Sweep:
+    return sweep_of(str(settings.sweep), JOBS["sweep"].sections, settings.seed_controls)
+
+
+def _left_out(settings: Settings, sweep: Sweep) -> dict[str, str]:
+    """By name the trials that can't be run with these settings, and why."""
+    found: dict[str, str] = {}
+    for trial in sweep.trials:
+        section, _, name = (trial.needs or "").partition(".")
+        if trial.needs and getattr(getattr(settings, section), name) is None:
+            found[trial.name] = f"it needs {trial.needs}=FILE, and none is given"
+            continue
+        changed = _changed(settings, trial.changes)
+        try:
+            check_method(changed)
+        except ConfigError as error:
+            found[trial.name] = str(error)
     return found
 
 
-def _trials(settings: Settings) -> list[SweepTrial]:
-    return trials_of(str(settings.sweep), JOBS["sweep"].sections)
+def _todo(sweep: Sweep, left_out: Mapping[str, str]) -> list[SweepTrial]:
+    return [trial for trial in sweep.trials if trial.name not in left_out]
 
 
 def _changed(settings: Settings, changes: dict[str, Any]) -> Settings:
@@ -162,29 +214,42 @@ def _threads(settings: Settings) -> int:
     return cluster.threads_per_worker or (1 if cluster.kind == "local" else cluster.cpus_per_worker)
 
 
-def _prepare(settings: Settings, store: Path, out: Path) -> None:
-    """The cache of crops, which has one writer, before the trials come for it."""
+def _prepare(settings: Settings, trials: Sequence[SweepTrial], store_root: Path, out: Path) -> None:
+    """The caches of crops, which have one writer each, before the trials come for them."""
     from pipelines.pretraining.crops import open_crops
     from pipelines.segmentation.stored import open_segmentation
 
-    open_crops(store, open_segmentation(store, segmentation_id(out)), settings.pretraining.crop_pixels)
+    caches = set()
+    for trial in trials:
+        changed = _changed(settings, trial.changes)
+        if settings.study.whole_films:
+            caches.add((WHOLE[0], changed.supervised.input_size, 0.0))
+        elif changed.pretraining.method != "none":
+            own = changed.pretraining
+            caches.add((regions_id(own.regions, out), own.crop_pixels, own.crop_mm_per_pixel))
+    for model_id, size, mm_per_pixel in sorted(caches):
+        open_crops(store_root, open_segmentation(store_root, model_id), size, mm_per_pixel=mm_per_pixel)
 
 
-def _question(settings: Settings, store_root: Path, out: Path) -> dict[str, Any]:
-    """What a trial's row answers, beside the changes that it makes."""
+def _questions(
+    settings: Settings, trials: Sequence[SweepTrial], store_root: Path, out: Path
+) -> dict[str, dict[str, Any]]:
+    """What each trial's row answers, by its id; the same question in another sweep is the same trial."""
     from storage.manifest import Store
 
     store = Store.open(store_root)
-    question = {
+    inputs = {
         "version": version("radmill"),
         "store": store.fingerprint(),
         "outcomes": store.outcomes_fingerprint(),
-        "segmentation": segmentation_id(out),
-        "config": {
-            section: asdict(getattr(settings, section)) for section in ("study", *JOBS["sweep"].sections)
-        },
+        "segmentation": WHOLE[0] if settings.study.whole_films else segmentation_id(out),
     }
-    return dict(json.loads(json.dumps(question)))
+    questions = {}
+    for trial in trials:
+        changed = _changed(settings, trial.changes)
+        config = {name: asdict(getattr(changed, name)) for name in ("study", *JOBS["sweep"].sections)}
+        questions[trial.id] = dict(json.loads(json.dumps(inputs | {"config": config})))
+    return questions
 
 
 def _write_trial(folder: Path, sweep: str, trial: SweepTrial, row: Row) -> None:
@@ -198,7 +263,7 @@ def _write_trial(folder: Path, sweep: str, trial: SweepTrial, row: Row) -> None:
     write_table(folder / trial.id / TRIAL, rows, SWEEP)
 
 
-def _aggregate(folder: Path, trials: list[SweepTrial]) -> None:
+def _aggregate(folder: Path, sweep: str, trials: list[SweepTrial]) -> None:
     import pandas as pd
 
     from storage.schemas import SWEEP
@@ -207,4 +272,5 @@ def _aggregate(folder: Path, trials: list[SweepTrial]) -> None:
     tables = [
         read_table(folder / trial.id / TRIAL, SWEEP) for trial in sorted(trials, key=lambda trial: trial.id)
     ]
-    write_table(folder / "sweep.parquet", pd.concat(tables, ignore_index=True), SWEEP)
+    together = pd.concat(tables, ignore_index=True).assign(sweep=sweep)  # another may have made some
+    write_table(folder / "sweep.parquet", together, SWEEP)

@@ -10,6 +10,11 @@ from storage.errors import ConfigError, check_at_least, check_one_of
 OUTCOME_KEYS = ("outcome_column", "outcome_rule", "window_days")
 FILM_RULES = ("all", "mid2", "first", "last_full")
 WHOLE = ["whole"]  # the regions of a study that reads films without segmenting them
+# What stands for a study's bones: themselves; the whole film; squares anywhere on the film, as many as the hand has
+# bones (the hand paper's table 2).
+BONES = "bones"
+REGIONS = (BONES, "whole", "patches")
+PATCHES = [f"patch{number}" for number in range(1, 8)]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,6 +65,10 @@ class StudyConfig:
     def whole_films(self) -> bool:
         """Whether the film itself is the region, so that nothing is segmented."""
         return self.regions == WHOLE
+
+    def names(self, regions: str) -> list[str]:
+        """Names of what stands for the bones, one of REGIONS."""
+        return {"whole": WHOLE, "patches": PATCHES}.get(regions, self.regions)
 
     @property
     def num_classes(self) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pipelines.config import BONES, REGIONS
 from storage.errors import ConfigError, check_at_least, check_between, check_one_of
 
+ENCODERS = ("frozen", "fine_tuned")
 THRESHOLDS = ("f1", "youden", "sensitivity", "0.5")
 
 
@@ -13,6 +15,10 @@ THRESHOLDS = ("f1", "youden", "sensitivity", "0.5")
 class ClassificationConfig:
     """A linear layer on frozen features, one for all regions, and the mean of its probabilities per subject."""
 
+    regions: str = BONES
+    """What is read: bones, the whole film (one probability per film), or patches, seven squares anywhere on it."""
+    encoder: str = "frozen"
+    """frozen under a linear layer; or fine_tuned, all weights, in every training part anew, as supervised.* says."""
     input_size: int = 224
     """Side in pixels of the square region images that the encoder sees."""
     l2: list[float] = field(default_factory=lambda: [0.001, 0.01, 0.1, 1.0, 10.0])
@@ -27,6 +33,8 @@ class ClassificationConfig:
     """Region images per pass through the encoder."""
 
     def __post_init__(self) -> None:
+        check_one_of("classification.regions", self.regions, REGIONS)
+        check_one_of("classification.encoder", self.encoder, ENCODERS)
         check_at_least("classification.input_size", self.input_size, 32)
         if not self.l2 or min(self.l2) <= 0:
             raise ConfigError(f"classification.l2 must hold numbers above 0, but is {self.l2}.")

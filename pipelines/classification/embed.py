@@ -24,7 +24,7 @@ from pipelines.classification.rows import (
 from pipelines.config import StudyConfig
 from pipelines.evaluation.metrics import Floats
 from pipelines.progress import Progress, silent
-from pipelines.segmentation.stored import Segmentation
+from pipelines.segmentation.stored import Segmentation, regions_of
 from storage.manifest import Store
 from storage.schemas import EMBEDDINGS, EVALUABLE, REGIONS, SUBJECTS
 from storage.tables import write_table
@@ -44,6 +44,7 @@ def embed(
 
     Returns a line that sums it up.
     """
+    bones, segmentation = segmentation, regions_of(store.root, segmentation, config.regions)
     check_segmented(store, segmentation.regions, set(store.manifest["key"]))
     outside = outside_population(store.manifest, study, population, store.outcomes)
     rows = film_rows(store, segmentation.regions, {}, outside)
@@ -53,7 +54,7 @@ def embed(
     write_table(folder / "evaluable.parquet", evaluable_table(rows, outside, NO_OUTCOMES), EVALUABLE)
     method = str(read_part(encoder, "encoder")[0]["method"])
     origin = Origin(fold=0, repeat=0, seed=0, method=method, split="new")
-    cortical = subject_indices(segmentation, sorted(set(rows["subject"])), outside)
+    cortical = subject_indices(bones, sorted(set(rows["subject"])), outside)
     regions = region_table(rows.assign(evaluable=False), np.empty(0), origin)
     write_table(folder / "regions.parquet", regions, REGIONS)
     subjects = subject_table(regions, float("nan"), cortical, origin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from pipelines.outcomes.rule import parse_rule
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.segment import segment_store
-from pipelines.segmentation.stored import open_segmentation
+from pipelines.segmentation.stored import open_segmentation, regions_of
 from storage.atomic import write_json
 from storage.manifest import Store
 from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
@@ -117,17 +117,19 @@ def _apply(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Segment, read, write the tables; `split` is test for the subjects in `outcomes`, new for others."""
     segmented = segment_store(store, model, finished.study, SegmentationConfig(), progress)
-    segmentation = open_segmentation(store.root, segmented.name)
+    bones = open_segmentation(store.root, segmented.name)
+    segmentation = regions_of(store.root, bones, finished.config.regions)
     outside = outside_population(store.manifest, finished.study, population, store.outcomes)
     rows = film_rows(store, segmentation.regions, outcomes, outside)
     found = rows[rows["found"]]
     features_ND = region_features(store, segmentation, model, found, finished.config, progress)
     write_embeddings(folder, found, features_ND)
     with threadpool_limits(1):  # as in training: the same sums in the same order
-        probability_N = finished.head.probability(features_ND, region_indices(found, finished.study))
+        read = replace(finished.study, regions=finished.study.names(finished.config.regions))
+        probability_N = finished.head.probability(features_ND, region_indices(found, read))
     origin = _origin(finished)
     regions = _split(region_table(rows, probability_N[found["evaluable"]], origin))
-    cortical = subject_indices(segmentation, sorted(set(rows["subject"])), outside)
+    cortical = subject_indices(bones, sorted(set(rows["subject"])), outside)
     subjects = _split(subject_table(regions, finished.chosen.threshold, cortical, origin))
     write_table(folder / "regions.parquet", regions, REGIONS)
     write_table(folder / "subjects.parquet", subjects, SUBJECTS)

@@ -150,7 +150,9 @@ class _Learner:
 class FilmLearner(_Learner):
     """Encoder and classifier together."""
 
-    def __init__(self, model: FilmNet, train: FilmSet, chosen_on: FilmSet, config: SupervisedConfig) -> None:
+    def __init__(
+        self, model: nn.Module, train: FilmSet, chosen_on: FilmSet, config: SupervisedConfig
+    ) -> None:
         super().__init__(train, config)
         self.model = model.to(memory_format=torch.channels_last)
         self.validate_every = max(1, config.steps // 15)

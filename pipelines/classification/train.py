@@ -9,8 +9,9 @@ subjects held back from it take the place of the inner folds (`supervision`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from threadpoolctl import threadpool_limits
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.cortical import subject_indices
 from pipelines.classification.features import region_features
+from pipelines.classification.fine_tune import fine_tuning
 from pipelines.classification.finished import check_segmenter, read_part, write_model
+from pipelines.classification.fitting import Fitting, Labelled
 from pipelines.classification.labelled import outside_population, people, subject_outcomes
 from pipelines.classification.probe import Segments
 from pipelines.classification.regress import predicted_scores
@@ -37,7 +40,7 @@ from pipelines.classification.rows import (
     region_table,
     subject_table,
 )
-from pipelines.classification.select import Fitted, fit_by_validation, fit_held_back, fit_selected
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.classification.supervision import Encoders
 from pipelines.config import StudyConfig
 from pipelines.evaluation.cohort import Cohort
@@ -46,8 +49,9 @@ from pipelines.evaluation.intervals import BOOTSTRAP_SEED, bootstrap_weights
 from pipelines.evaluation.ledger import PRIMARY, lock, record
 from pipelines.evaluation.paper import paper_table
 from pipelines.progress import Progress, silent
-from pipelines.segmentation.stored import Segmentation
-from storage.atomic import write_json
+from pipelines.segmentation.stored import Segmentation, regions_of
+from pipelines.training.session import Session
+from storage.atomic import remove_folder, write_json
 from storage.config import SplitConfig
 from storage.errors import TrainingError
 from storage.manifest import Store
@@ -55,17 +59,6 @@ from storage.schemas import EVALUABLE, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.tables import write_table
 
 _SCHEMAS = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "inner": INNER, "scores": SCORES}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """Subjects with outcome: a row per film and region, the evaluable ones' features in their order by the encoder in
-    a folder, and by subject the 2MCI and the measured value."""
-
-    rows: pd.DataFrame
-    segments: Callable[[Path], Segments]
-    cortical: pd.DataFrame
-    measured: Mapping[str, float]
 
 
 def classify(
@@ -79,17 +72,20 @@ def classify(
     study: StudyConfig,
     progress: Progress = silent,
     contrast: str = "age_sex",
+    supervised: SupervisedConfig | None = None,
+    session: Session | None = None,
 ) -> str:
     """Write {regions,subjects,folds,inner,scores,evaluable}.parquet and the finished model; return a line.
 
     segmenter, encoder: folders of the models that `segmentation` and the features come from; they go into the
     finished model. After SupCon the folds' encoders lie in the encoder's folder. contrast: the comparison fixed
-    beforehand; the protocol is locked before anything is tested (`ledger`) and stands in protocol.json.
+    beforehand; the protocol is locked before anything is tested (`ledger`) and stands in protocol.json. supervised,
+    session: for classification.encoder=fine_tuned.
     Raises ConfigError or TrainingError where there are too few subjects, InputError where films are not segmented,
     or were by another segmenter, or an encoder learnt from other subjects.
     """
     check_segmenter(segmenter, segmentation.model_id)
-    protocol = _protocol(config, split, study, contrast)
+    protocol = _protocol(config, split, study, contrast, supervised)
     identity = lock(store.root, protocol)
     write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = subject_outcomes(store, study)
@@ -97,25 +93,55 @@ def classify(
     encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
     folders = dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last))
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
+    bones, segmentation = segmentation, regions_of(store.root, segmentation, config.regions)
+    read = replace(study, regions=study.names(config.regions))
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
-    labelled = _labelled(store, segmentation, config, study, outcomes, outside, progress)
+    labelled = _labelled(store, bones, segmentation, config, read, outcomes, outside, progress)
     for reader in folders:
         labelled.segments(reader)  # into the cache, on all CPUs
+    tuning = None
+    if config.encoder == "fine_tuned":
+        tuning = fine_tuning(
+            segmentation,
+            labelled.rows,
+            labelled.segments(encoder),
+            encoder,
+            folder,
+            config,
+            supervised,
+            session,
+        )
+    fitting = Fitting(
+        labelled=labelled,
+        encoders=encoders,
+        tuning=tuning,
+        config=config,
+        protocol=split.protocol,
+        num_regions=len(read.regions),
+        progress=progress,
+    )
     # One thread: sums in another order would differ in the last bit, and with them the tables.
-    with threadpool_limits(1):
-        tables = _cross_validate(labelled, encoders, rounds, config, split, study, progress)
-        head, selection, _ = _fit(labelled, encoders, last, config, "folds", study)[0]
+    with nullcontext() if tuning else threadpool_limits(1):
+        tables = _cross_validate(fitting, rounds)
+        final = fitting.of(last)
+    head, selection, _ = final.fitted
     for name, schema in _SCHEMAS.items():
         write_table(folder / f"{name}.parquet", tables[name], schema)
     record(store.root, identity, tables["subjects"])
     write_table(folder / "evaluable.parquet", evaluable_table(labelled.rows, outside), EVALUABLE)
-    write_model(folder, segmenter, encoder, head, selection, config, study, films)
+    write_model(folder, segmenter, final.encoder, head, selection, config, study, films)
+    if tuning:
+        remove_folder(tuning.folder)
     return _summary(tables["subjects"], split)
 
 
 def _protocol(
-    config: ClassificationConfig, split: SplitConfig, study: StudyConfig, contrast: str
+    config: ClassificationConfig,
+    split: SplitConfig,
+    study: StudyConfig,
+    contrast: str,
+    supervised: SupervisedConfig | None,
 ) -> dict[str, Any]:
     """What the analysis lock holds: who counts as positive, who is tested, how it is decided, what is compared."""
     return {
@@ -124,11 +150,13 @@ def _protocol(
         "study": asdict(study),
         "splits": asdict(split),
         "classification": asdict(config),
+        **({"supervised": asdict(supervised)} if supervised else {}),
     }
 
 
 def _labelled(
     store: Store,
+    bones: Segmentation,
     segmentation: Segmentation,
     config: ClassificationConfig,
     study: StudyConfig,
@@ -158,62 +186,33 @@ def _labelled(
     return Labelled(
         rows=rows,
         segments=segments,
-        cortical=subject_indices(segmentation, sorted(outcomes), outside),
+        cortical=subject_indices(bones, sorted(outcomes), outside),
         measured={str(name): float(value) for name, value in people(store)["score"].items()},
     )
 
 
-def _cross_validate(
-    labelled: Labelled,
-    encoders: Encoders,
-    rounds: list[Round],
-    config: ClassificationConfig,
-    split: SplitConfig,
-    study: StudyConfig,
-    progress: Progress,
-) -> dict[str, pd.DataFrame]:
+def _cross_validate(fitting: Fitting, rounds: list[Round]) -> dict[str, pd.DataFrame]:
     """The tables of `_SCHEMAS`: test predictions, what each fold chose, and the inner folds' predictions."""
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _SCHEMAS}
+    labelled, parts = fitting.labelled, {name: list[pd.DataFrame]() for name in _SCHEMAS}
     for done, one in enumerate(rounds):
-        progress(done, len(rounds), "folds of the linear layer")
-        (head, chosen, inner), learnt_from, segments = _fit(
-            labelled, encoders, one, config, split.protocol, study
-        )
-        origin = Origin(fold=one.fold, repeat=one.repeat, seed=one.seed, method=encoders.method, split="test")
+        fitting.progress(done, len(rounds), "folds of the linear layer")
+        found = fitting.of(one)
+        head, chosen, inner = found.fitted
+        origin = Origin(fold=one.fold, repeat=one.repeat, seed=one.seed, method=fitting.method, split="test")
         rows = labelled.rows[labelled.rows["subject"].isin(one.test)]
-        predicted = region_table(rows, head.probability(segments.features_ND, segments.region_N), origin)
+        probability_N = head.probability(found.test.features_ND, found.test.region_N)
+        predicted = region_table(rows, probability_N, origin)
         parts["regions"].append(predicted)
         parts["subjects"].append(subject_table(predicted, chosen.threshold, labelled.cortical, origin))
         parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
         parts["inner"].append(inner.assign(fold=one.fold, repeat=one.repeat))
         parts["scores"].append(
-            predicted_scores(learnt_from, segments, labelled.measured, len(study.regions), origin)
+            predicted_scores(found.train, found.test, labelled.measured, fitting.num_regions, origin)
         )
     return {
         name: pd.concat([part for part in tables if len(part)] or tables[:1])
         for name, tables in parts.items()
     }
-
-
-def _fit(
-    labelled: Labelled,
-    encoders: Encoders,
-    one: Round,
-    config: ClassificationConfig,
-    protocol: str,
-    study: StudyConfig,
-) -> tuple[Fitted, Segments, Segments]:
-    """The round's layer and choices, and the segments of its training and test subjects by the round's encoder."""
-    encoder, one = encoders.of(one)
-    segments, regions = labelled.segments(encoder), len(study.regions)
-    train, validation, test = (segments.of(side) for side in (one.train, one.validation, one.test))
-    if protocol == "paper":
-        fitted = fit_by_validation(train, validation, regions, config)
-    elif one.validation:
-        fitted = fit_held_back(train, validation, regions, config)
-    else:
-        fitted = fit_selected(train, regions, config, one.inner_seed)
-    return fitted, train, test
 
 
 def _summary(subjects: pd.DataFrame, split: SplitConfig) -> str:

@@ -50,7 +50,7 @@ def baseline_scores(
         given["ost"] = -0.2 * (known["weight_kg"] - known["age_years"]).to_numpy(np.float64)
         age_sex_N2 = _age_sex(known)
         trained["age_sex"] = cross_fitted(cohort, {}, age_sex_N2)
-        if inner is not None:
+        if inner is not None and len(inner):
             trained["network_age_sex"] = cross_fitted(cohort, _inner_logits(cohort, inner), age_sex_N2)
     scores = trained | {name: np.repeat(score_N[:, None], repeats, axis=1) for name, score_N in given.items()}
     return {name: scores[name] for name in LABELS if name in scores and np.isfinite(scores[name]).any()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipelines.config import BONES, REGIONS
 from pipelines.training.config import TrainingConfig
 from storage.errors import check_at_least, check_between, check_one_of
 
@@ -30,6 +31,8 @@ class PretrainingConfig(TrainingConfig):
 
     method: str = METHODS[0]
     """simclr, swav, vicreg; supcon, an encoder per fold by its training outcomes; none, the encoder as initialised."""
+    regions: str = BONES
+    """bones as they were segmented; whole films; or patches, seven squares anywhere on a film, for comparison."""
     subjects: str = "without_outcome"
     """without_outcome keeps subjects with outcome out, but those supcon learns from; all sees test subjects' images."""
     backbone: str = "resnet50"
@@ -88,6 +91,7 @@ class PretrainingConfig(TrainingConfig):
     def __post_init__(self) -> None:
         TrainingConfig.__post_init__(self)  # super() knows the wrong class where slots=True made a new one
         check_one_of("pretraining.method", self.method, METHODS)
+        check_one_of("pretraining.regions", self.regions, REGIONS)
         check_one_of("pretraining.subjects", self.subjects, ("without_outcome", "all"))
         check_one_of("pretraining.channels", str(self.channels), ("1", "3"))
         for field, least in (

@@ -110,7 +110,7 @@ def choose_crops(
     outcomes: Mapping[str, int] | None = None,
 ) -> NDArray[np.int64]:
     """Rows to train on: the study's regions, by default of subjects without outcome or with one of `outcomes`."""
-    use = crops.rows["region"].isin(study.regions)
+    use = crops.rows["region"].isin(study.names(config.regions))
     if config.subjects == "without_outcome":
         subject = crops.rows["subject"]
         use &= ~subject.isin(store.outcomes["subject"]) | subject.isin(list(outcomes or {}))

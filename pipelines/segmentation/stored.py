@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.config import BONES
 from storage.arrays import open_array
 from storage.codec import decode_png
 from storage.errors import InputError
@@ -58,6 +59,11 @@ class Segmentation:
         return np.asarray(self._arrays["expert_weights"][row])
 
 
+def regions_of(store_root: Path, segmentation: Segmentation, regions: str) -> Segmentation:
+    """What is read, one of pipelines.config.REGIONS: the bones of this segmentation, or what stands for them."""
+    return segmentation if regions == BONES else open_segmentation(store_root, regions)
+
+
 def open_segmentation(store_root: Path, model_id: str) -> Segmentation:
     """Open STORE/segmentations/<model_id>; InputError where that model has not segmented the live generation.
 
@@ -67,6 +73,10 @@ def open_segmentation(store_root: Path, model_id: str) -> Segmentation:
         from pipelines.segmentation.whole import WholeFilms  # which builds on this module
 
         return WholeFilms(Store.open(store_root))
+    if model_id == "patches":
+        from pipelines.segmentation.patches import Patches
+
+        return Patches(Store.open(store_root))
     folder = store_root / "segmentations" / model_id
     if not (folder / INFO).exists():
         known = sorted(path.parent.name for path in folder.parent.glob(f"*/{INFO}"))

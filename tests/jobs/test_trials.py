@@ -10,7 +10,7 @@ import pytest
 from jobs.choices import choices
 from jobs.registry import JOBS
 from jobs.sweep import _changed
-from jobs.trials import trials_of
+from jobs.trials import SweepTrial, sweep_of
 from storage.errors import ConfigError
 
 SECTIONS = JOBS["sweep"].sections
@@ -23,13 +23,31 @@ trials:
 """
 
 
+NAMED = """
+seeds: [1, 2]
+seed_keys: {init: [pretraining.seed], split: [splits.seed]}
+always: {splits.repeats: 1, supervised.seed_controls: "{seed_controls}", pretraining.initial_weights: null}
+trials:
+  none: {pretraining.method: none}
+  given: {pretraining.method: none, splits.repeats: 2, needs: pretraining.initial_weights}
+tables:
+  - title: Two
+    measures: [auc]
+    rows: [{name: given weights, trial: given, minus: none}]
+"""
+
+
+def trials_of(sweep: str, seed_controls: str | None = None) -> list[SweepTrial]:
+    return sweep_of(sweep, SECTIONS, seed_controls).trials
+
+
 def written(folder: Path, text: str) -> str:
     (folder / "few.yaml").write_text(text)
     return str(folder / "few.yaml")
 
 
 def test_every_combination_with_every_seed(tmp_path: Path) -> None:
-    trials = trials_of(written(tmp_path, FEW), SECTIONS)
+    trials = trials_of(written(tmp_path, FEW))
     assert [trial.id for trial in trials][:3] == [
         "method-none_l2-0.1_seed-1",
         "method-none_l2-0.1_seed-2",
@@ -44,11 +62,29 @@ def test_every_combination_with_every_seed(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("controls", "second"), [("init", (2, 1)), ("split", (1, 2)), ("both", (2, 2)), (None, (2, 2))]
+)
+def test_seeds_vary_what_was_asked(controls: str | None, second: tuple[int, int], tmp_path: Path) -> None:
+    first, other = trials_of(written(tmp_path, NAMED), controls)[:2]
+    assert (first.id, other.id) == ("none_seed-1", "none_seed-2")
+    assert (first.changes["pretraining.seed"], first.changes["splits.seed"]) == (1, 1)
+    assert (other.changes["pretraining.seed"], other.changes["splits.seed"]) == second
+    assert other.changes["supervised.seed_controls"] == (controls or "both")
+
+
+def test_what_every_trial_sets_yields_to_its_own_and_to_what_it_needs(tmp_path: Path) -> None:
+    none, _, given, _ = trials_of(written(tmp_path, NAMED))
+    assert none.changes["pretraining.initial_weights"] is None and none.changes["splits.repeats"] == 1
+    assert given.needs == "pretraining.initial_weights" and given.needs not in given.changes
+    assert given.changes["splits.repeats"] == 2
+
+
 @pytest.mark.parametrize("name", choices("sweeps"))
 def test_the_sweeps_that_ship_can_be_set(name: str) -> None:
     from jobs.config import Settings
 
-    for trial in trials_of(name, SECTIONS):
+    for trial in trials_of(name):
         changed = _changed(Settings(), trial.changes)
         for key, value in trial.changes.items():
             section, _, field = key.partition(".")
@@ -59,7 +95,13 @@ def test_the_sweeps_that_ship_can_be_set(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("seeds: [1]", "must hold seeds, seed_keys and trials, and nothing else."),
+        ("seeds: [1]", "must hold seeds, seed_keys, trials, may hold study,"),
+        (f"{FEW}\ncontrols: both", "and nothing else."),
+        (NAMED.replace("minus: none", "minus: all"), "a table names trials that are not there: all."),
+        (
+            NAMED.replace("name: given weights", "row: given"),
+            "a table must hold title and rows of name and trial",
+        ),
         (FEW.replace("l2", "l3"), "a trial has no key 'classification.l3'; it takes keys of pretraining,"),
         (FEW.replace("splits.seed", "cluster.workers"), "a trial has no key 'cluster.workers'"),
         (FEW.replace("[none, simclr]", "[none, none]"), "names the same trial twice."),
@@ -67,11 +109,18 @@ def test_the_sweeps_that_ship_can_be_set(name: str) -> None:
 )
 def test_a_mistake_is_named(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
-        trials_of(written(tmp_path, text), SECTIONS)
+        trials_of(written(tmp_path, text))
 
 
 def test_a_sweep_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match=r"Did you mean sweeps?=hand_methods\?"):
-        trials_of("hand_method", SECTIONS)
+        trials_of("hand_method")
     with pytest.raises(ConfigError, match=r"^sweep=no\.yaml does not exist; name a YAML file, or one of"):
-        trials_of("no.yaml", SECTIONS)
+        trials_of("no.yaml")
+
+
+def test_a_list_of_seed_keys_varies_whole(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="seed_controls=init needs seed_keys by init and split"):
+        trials_of(written(tmp_path, FEW), "init")
+    with pytest.raises(ConfigError, match="seed_controls must be one of init, split, both, but is none"):
+        trials_of(written(tmp_path, NAMED), "none")

@@ -1,0 +1,98 @@
+"""What a trial of a sweep leaves: its measures for sweep.parquet, and its test predictions for the tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.flow import Flow
+from jobs.session import local_session
+from pipelines.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVELS = ("subject", "film", "exam")
+
+
+def classify_films(flow: Flow, store_root: Path) -> Path:
+    """The stage classify of a trial on whole films, without the maps that a run ends with."""
+    from pipelines.classification.hsg_losses import hsg_trial
+    from storage.manifest import Store
+
+    settings, store = flow.settings, Store.open(store_root)
+
+    def action(folder: Path, progress: Progress) -> str:
+        params = {**asdict(settings.supervised), "store": store.root, "out": folder, "study": settings.study}
+        with local_session() as session:
+            film, exam = hsg_trial(params, session, progress)
+        return f"{film['method']}: AUPRC {film['auprc']:.3f} over films, {exam['auprc']:.3f} over exams"
+
+    inputs = {"store": store.fingerprint(), "outcomes": store.outcomes_fingerprint()}
+    return flow.stage("classify", sections=("supervised",), inputs=inputs, action=action).path
+
+
+def subject_measures(folder: Path) -> list[dict[str, Any]]:
+    """Every measure with an interval that follows from a trial's predictions, by its dotted name."""
+    from pipelines.evaluation.intervals import BOOTSTRAP_SEED
+    from pipelines.evaluation.protocols import evaluate_subjects
+    from storage.schemas import SUBJECTS
+    from storage.tables import read_table
+
+    found: list[dict[str, Any]] = []
+
+    def collect(tree: Any, name: str) -> None:
+        if not isinstance(tree, dict):
+            return
+        if {"value", "low", "high"} <= set(tree):
+            found.append({"metric": name, **{key: tree[key] for key in ("value", "low", "high")}})
+        for key, below in tree.items():
+            collect(below, f"{name}.{key}" if name else str(key))
+
+    collect(evaluate_subjects(read_table(folder / "subjects.parquet", SUBJECTS), BOOTSTRAP_SEED), "")
+    return found
+
+
+def film_measures(folder: Path) -> list[dict[str, Any]]:
+    """Every measure by film and by exam, as level.measure; the intervals of one test set are in no trial's row."""
+    from pipelines.evaluation.trials import MEASURES, summarise
+
+    found = []
+    for level, rows in tested(folder).items():
+        values = summarise({0: rows})["mean"]
+        found += [
+            {"metric": f"{level}.{name}", "value": values[name], "low": None, "high": None}
+            for name in MEASURES
+        ]
+    return found
+
+
+def tested(folder: Path) -> dict[str, pd.DataFrame]:
+    """By level (subject; or film and exam) the test predictions in a folder of classify, as `trials.Tested` wants."""
+    from storage.schemas import SUBJECTS
+    from storage.tables import read_table
+
+    if (folder / "predictions.csv").is_file():
+        return _films(folder)
+    rows = read_table(folder / "subjects.parquet", SUBJECTS)
+    rows = rows[rows["split"] == "test"]
+    return {"subject": rows.assign(unit=rows["subject"]).reset_index(drop=True)}
+
+
+def _films(folder: Path) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    from pipelines.classification.film_trial import at_level
+    from pipelines.classification.hsg_losses import PREDICTIONS
+
+    scored = pd.read_csv(folder / PREDICTIONS, dtype={"subject": str, "exam": str, "key": str})
+    thresholds = {row["level"]: row["threshold"] for row in json.loads((folder / "trial.json").read_text())}
+    found = {}
+    for level, threshold in thresholds.items():
+        rows = at_level(scored, level)
+        unit = rows["key"] if level == "film" else rows["subject"] + " " + rows["exam"]
+        called = (rows["probability"] >= threshold).astype("int64")
+        found[level] = rows.assign(unit=unit, prediction=called, repeat=0, fold=0)
+    return found

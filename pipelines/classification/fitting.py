@@ -1,0 +1,78 @@
+"""How the layer of one round is fitted, and by which encoder its segments are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines.classification.config import ClassificationConfig
+from pipelines.classification.fine_tune import FINE_TUNED, FineTuning
+from pipelines.classification.probe import Segments
+from pipelines.classification.rounds import Round
+from pipelines.classification.select import Fitted, fit_by_validation, fit_held_back, fit_selected
+from pipelines.classification.supervision import Encoders
+from pipelines.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Subjects with outcome: a row per film and region, the evaluable ones' features in their order by the encoder in
+    a folder, and by subject the 2MCI and the measured value."""
+
+    rows: pd.DataFrame
+    segments: Callable[[Path], Segments]
+    cortical: pd.DataFrame
+    measured: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedRound:
+    """A round's layer and choices, the segments of its training and test subjects, and the encoder that read them."""
+
+    fitted: Fitted
+    train: Segments
+    test: Segments
+    encoder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """How every round is fitted."""
+
+    labelled: Labelled
+    encoders: Encoders
+    tuning: FineTuning | None
+    config: ClassificationConfig
+    protocol: str
+    num_regions: int
+    progress: Progress
+
+    @property
+    def method(self) -> str:
+        """What the tables call it."""
+        return f"{self.encoders.method}{FINE_TUNED if self.tuning else ''}"
+
+    def of(self, one: Round) -> FittedRound:
+        """The layer of one round, by the round's encoder; outcomes of its test subjects play no part in it."""
+        encoder, one = self.encoders.of(one)
+        if self.tuning:
+            fitted, segments, encoder = self.tuning.tune(
+                one.name, one.train, one.validation, one.inner_seed, self.progress
+            )
+        else:
+            segments = self.labelled.segments(encoder)
+            fitted = self._layer(segments, one)
+        return FittedRound(
+            fitted=fitted, train=segments.of(one.train), test=segments.of(one.test), encoder=encoder
+        )
+
+    def _layer(self, segments: Segments, one: Round) -> Fitted:
+        train, validation = segments.of(one.train), segments.of(one.validation)
+        if self.protocol == "paper" and one.test:
+            return fit_by_validation(train, validation, self.num_regions, self.config)
+        if one.validation:
+            return fit_held_back(train, validation, self.num_regions, self.config)
+        return fit_selected(train, self.num_regions, self.config, one.inner_seed)
