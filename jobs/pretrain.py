@@ -42,8 +42,8 @@ def check_method(settings: Settings) -> None:
         )
     if settings.classification.encoder == "fine_tuned":
         raise ConfigError(
-            "classification.encoder=fine_tuned begins every part from one encoder, but pretraining.method=supcon trains "
-            "one for each; choose another method, or classification.encoder=frozen."
+            "classification.encoder=fine_tuned begins every part from one encoder, but pretraining.method=supcon "
+            "trains one for each; choose another method, or classification.encoder=frozen."
         )
     if settings.population == "child":
         raise ConfigError(_without_outcomes("population=child has none to predict"))
