@@ -40,7 +40,7 @@ def main(folder: Path, women: int = 400, steps: int = 240, effect: str = "paper"
     )
     told = json.loads((raw / "oracle.json").read_text())
     print(table.round(3).to_string(index=False))
-    for name in ("oracle", "oracle_exam", "contrast_area"):
+    for name in ("oracle", "contrast_area"):
         print(f"{name}: AUC {told[name]['auc']:.3f} ({told[name]['low']:.3f} to {told[name]['high']:.3f})")
     print(f"{(time.perf_counter() - began) / 60:.1f} minutes for the trials; PHANTOM DATA")
 
