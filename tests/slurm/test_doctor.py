@@ -36,6 +36,18 @@ def test_a_good_cluster(doctor: Doctor, lab: Lab) -> None:
     assert "main: 3 nodes of 4 CPUs, 2 GPUs and 6.8 GB; at most 14400 minutes" in told
 
 
+def test_only_nodes_with_the_wanted_features_are_asked(doctor: Doctor, lab: Lab) -> None:
+    update = ["scontrol", "update", f"NodeName={lab.nodes[1]}"]
+    subprocess.run([*update, "AvailableFeatures=fast,new", "ActiveFeatures=fast,new"], check=True)
+    try:
+        code, told = doctor("cluster.constraint=fast&new")
+        many, refused = doctor("cluster.constraint=fast", "cluster.workers=2")
+    finally:
+        subprocess.run([*update, "AvailableFeatures=", "ActiveFeatures="], check=True)
+    assert code == 0 and f" {lab.nodes[1]} answered" in told and lab.nodes[0] not in told, told
+    assert many == 1 and "can never give 2 node(s)" in refused, refused
+
+
 def test_nodes_that_differ(doctor: Doctor, lab: Lab) -> None:
     """A full scratch on one node, an interface that none has, and a folder that only this machine sees."""
     lab.do("exec", lab.nodes[1], "mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", "/var/tmp")
