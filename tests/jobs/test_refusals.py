@@ -114,6 +114,7 @@ FORESEEN = [
         "use simclr, swav or vicreg, which need no outcomes",
     ),
     ("demo out={0}/new pretraining.method=supcon", "no job trains an encoder for each fold"),
+    ("sweep sweep=hsg_losses store={0}/store out={0}/out", "is for study=hsg, but study=hand"),
     ("sweep sweep={0}/supcon.yaml store={0}/store out={0}/out", "no job trains an encoder for each fold"),
     ("pretrain store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     ("classify store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
