@@ -65,9 +65,7 @@ def table(asked: PaperTable, tested: Mapping[str, Tested], test_over_train: floa
             continue
         result: dict[str, Any] = {"row": row.name, **summarise(tested[row.trial])}
         if row.minus is not None and row.minus in tested:
-            result["minus"] = next(
-                (other.name for other in asked.rows if other.trial == row.minus), row.minus
-            )
+            result["minus"] = row.minus
             result |= difference(tested[row.trial], tested[row.minus], test_over_train)
         found.append(result)
     return found
@@ -167,7 +165,7 @@ def _resampled(pairs: Mapping[int, pd.DataFrame], kind: str, test_over_train: fl
             gain_RF, ratio = frame[name].to_numpy(np.float64)[None], test_over_train
         if gain_RF.size and kind != NONE:
             t = corrected_resampled_t(gain_RF, ratio)
-            found[name] = Interval(t.value, t.low, t.high)
+            found[name] = Interval(t.value, max(t.low, -1.0), min(t.high, 1.0))
         else:
             found[name] = Interval(np.nan, np.nan, np.nan)
     return found

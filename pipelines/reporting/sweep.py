@@ -126,6 +126,7 @@ def _shown(
 ) -> dict[str, Any]:
     """What the template prints of one table."""
     by_row = {result["row"]: result for result in results}
+    names = {row.trial: row.name for asked in reversed(page.tables) for row in asked.rows}
     rows: list[dict[str, Any]] = []
     for row in asked.rows:
         result = by_row.get(row.name)
@@ -141,26 +142,36 @@ def _shown(
             }
             for name in asked.measures
         ]
-        rows.append({"name": row.name, "cells": cells, "minus": result.get("minus"), **_counts(result)})
+        minus = names.get(str(result.get("minus")), "")
+        rows.append({"name": row.name, "cells": cells, "minus": minus, "counts": _counts(result)})
     return {
         "title": asked.title,
         "level": level,
         "measures": [NAMES[name] for name in asked.measures],
         "any_gain": any("difference" in result for result in results),
         "rows": rows,
+        "counts": _shared([(row["name"], row["counts"]) for row in rows if row["cells"]]),
         "note": asked.note,
         "intervals": [_INTERVALS[kind] for kind in sorted({r["kind"] for r in results if "kind" in r})],
     }
 
 
-def _counts(result: Mapping[str, Any]) -> dict[str, Any]:
-    share = result["positive"] / result["n"] if result["n"] else np.nan
-    return {
-        **{key: result[key] for key in ("n", "positive", "not_evaluable", "parts")},
-        "seeds": ", ".join(map(str, result["seeds"])),
-        "prevalence": _number(share),
-        "majority": _number(max(share, 1 - share)),
-    }
+def _counts(result: Mapping[str, Any]) -> str:
+    n, positive, missing = (result[key] for key in ("n", "positive", "not_evaluable"))
+    share = positive / n if n else np.nan
+    return (
+        f"n = {n}, {positive} positive (prevalence {_number(share)}, always the commoner class "
+        f"{_number(max(share, 1 - share))}){f', {missing} not evaluable' if missing else ''}; {result['parts']} test "
+        f"sets over seeds {', '.join(map(str, result['seeds']))}."
+    )
+
+
+def _shared(counts: Sequence[tuple[str, str]]) -> list[str]:
+    """Sentences of rows with equal counts together."""
+    by_text: dict[str, list[str]] = {}
+    for name, text in counts:
+        by_text.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
 
 
 def _papers(tables: Sequence[PaperTable]) -> list[dict[str, Any]]:
@@ -180,7 +191,7 @@ def _papers(tables: Sequence[PaperTable]) -> list[dict[str, Any]]:
 
 
 def _number(value: float) -> str:
-    return "undefined" if np.isnan(value) else written(value, "three")
+    return "undefined" if np.isnan(value) else written(round(value, 3) + 0.0, "three")  # no minus before a 0
 
 
 def _with_sd(mean: float, sd: float) -> str:
@@ -189,7 +200,7 @@ def _with_sd(mean: float, sd: float) -> str:
 
 def _gain(interval: Mapping[str, float]) -> str:
     value, low, high = (interval[name] for name in ("value", "low", "high"))
-    sign = "+" if value > 0 else ""
+    sign = "+" if round(value, 3) > 0 else ""
     shown = f"{sign}{_number(value)}"
     return shown if np.isnan(low) else f"{shown} ({_number(low)} to {_number(high)})"
 

@@ -63,7 +63,13 @@ def views_figure(
         for name, aware in KINDS.items():
             draws, images = cut(crops_N2SS, config, aware)
             axes.text(
-                -0.08, _y(line + views / 2) + 0.5, name, rotation=90, va="center", ha="right", fontsize=8
+                -0.08,
+                _y(line + (views - 1) / 2) + 0.5,
+                name,
+                rotation=90,
+                va="center",
+                ha="right",
+                fontsize=8,
             )
             for view in range(views):
                 number = view if view == 0 else config.num_global + view - 1
@@ -129,7 +135,7 @@ def _film(
         x_W = left + (x0 + np.arange(mask.shape[1]) + 0.5) * unit
         y_H = top + (y0 + np.arange(mask.shape[0]) + 0.5) * unit
         axes.contourf(x_W, y_H, mask.astype(float), levels=[0.5, 1.5], colors=[colour], alpha=0.35)
-    return float(top) - 0.1
+    return float(top - 0.1)
 
 
 def _picture(

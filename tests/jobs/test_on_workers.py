@@ -83,14 +83,16 @@ def test_a_sweep_keeps_what_is_done(small_demo: Any, tmp_path: Path) -> None:
     table = read_table(out / "sweep" / "sweep.parquet", SWEEP)
     assert table["trial"].nunique() == 4 and list(table["trial"]) == sorted(table["trial"])
     assert table.loc[table["metric"] == "auc", "value"].between(0, 1).all()
-    whole = (out / "sweep" / "sweep.parquet").read_bytes()
+    names = ("sweep.parquet", "table.csv", "table.html")
+    whole = [(out / "sweep" / name).read_bytes() for name in names]
+    assert "PHANTOM DATA" in (out / "sweep" / "table.html").read_text()
     kept = out / "sweep" / "method-simclr_l2-1.0_seed-1" / "trial.parquet"
     before = kept.stat().st_mtime_ns
     (out / "sweep" / "method-none_l2-1.0_seed-1" / "trial.parquet").unlink()
     told = radmill("sweep", *words)
     assert told.count(" of 4 trials") == 1
     assert kept.stat().st_mtime_ns == before
-    assert (out / "sweep" / "sweep.parquet").read_bytes() == whole
+    assert [(out / "sweep" / name).read_bytes() for name in names] == whole
 
 
 def test_supcon_trains_every_fold_on_two_workers(small_demo: Any, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ FORESEEN = [
         "pretrain store={0}/bare-store out={0}/out method=supcon",
         "pretraining.method=supcon learns from outcomes, but store={0}/bare-store has none; use simclr",
     ),
+    ("sweep sweep=hsg_losses store={0}/store out={0}/out", "is for study=hsg, but study=hand"),
     ("pretrain store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     ("classify store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     (

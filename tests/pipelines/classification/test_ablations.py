@@ -19,6 +19,7 @@ from pipelines.config import PATCHES
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import open_crops
 from pipelines.pretraining.train import choose_crops
+from pipelines.reporting.views import cut, views_figure
 from pipelines.segmentation.stored import open_segmentation
 from pipelines.training.session import LocalSession, StoppedEarly
 from storage.errors import ConfigError
@@ -134,6 +135,7 @@ class StopsOnce(LocalSession):
         return self.asked == SUPERVISED.steps + 3
 
 
+@pytest.mark.slow
 def test_fine_tuning_that_was_stopped_ends_in_the_same_bytes(
     toys: ModuleType, developed: Any, tmp_path: Path
 ) -> None:
@@ -155,3 +157,19 @@ def test_fine_tuning_refuses_the_films_supcon(toys: ModuleType, developed: Any, 
             encoder="fine_tuned",
             supervised=replace(SUPERVISED, supcon=True),
         )
+
+
+def test_figure_3_shows_every_region_and_what_content_aware_changes(toys: ModuleType, developed: Any) -> None:
+    config = PretrainingConfig(crop_pixels=64, global_size=48, local_size=32)
+    words = (developed.store, developed.segmentation, config, toys.STUDY, "PHANTOM DATA")
+    svg = views_figure(*words)
+    assert all(f">{word}</text>" in svg for word in (*toys.STUDY.regions, "conventional", "content-aware"))
+    assert "PHANTOM DATA" in svg and views_figure(*words) == svg
+    fewer = views_figure(developed.store, developed.segmentation, replace(config, num_local=3), toys.STUDY)
+    frames = [figure.count('id="figure-views-patch_') for figure in (svg, fewer)]
+    assert frames[0] - frames[1] == 2 * 2  # a local view of either kind for both regions
+    crop_2SS = np.zeros((2, 64, 64), np.uint8)
+    crop_2SS[:, 24:40, 24:40] = 1
+    crops_N2SS = np.repeat(crop_2SS[None], 8, axis=0)
+    anywhere, aware = (cut(crops_N2SS, config, kind)[0].content_NV for kind in (False, True))
+    assert (anywhere < config.min_content).any() and (aware >= config.min_content).all()

@@ -42,11 +42,21 @@ def test_a_measure_without_a_denominator_is_left_out_and_counted() -> None:
     assert np.isnan(found["sd"]["precision"])
 
 
+def missed(errors: int) -> str:
+    """Calls of ten positives and ten negatives, of which so many positives are missed."""
+    return "-" * errors + "+" * (10 - errors) + "-" * 10
+
+
 def test_differences_over_folds_are_nadeau_and_bengios() -> None:
-    better = {1: predicted({(0, 0): "++--", (0, 1): "++--"}), 2: predicted({(0, 0): "++--", (0, 1): "+---"})}
-    worse = {1: predicted({(0, 0): "+---", (0, 1): "--++"}), 2: predicted({(0, 0): "+---", (0, 1): "+---"})}
+    outcomes = "1" * 10 + "0" * 10
+    errors = {1: (2, 3), 2: (2, 4)}
+    better = {seed: predicted({(0, 0): missed(0), (0, 1): missed(0)}, outcomes) for seed in errors}
+    worse = {
+        seed: predicted({(0, 0): missed(first), (0, 1): missed(second)}, outcomes)
+        for seed, (first, second) in errors.items()
+    }
     found = difference(better, worse, test_over_train=9.0)
-    gains_RF = np.array([[0.25, 1.0], [0.25, 0.0]])  # of accuracy, by seed and fold
+    gains_RF = np.array([[0.1, 0.15], [0.1, 0.2]])  # of accuracy, by seed and fold
     variance = np.square(gains_RF - gains_RF.mean(axis=1, keepdims=True)).sum() / 2
     half = stats.t.ppf(0.975, 2) * np.sqrt(variance * (1 / 2 + 1 / 1))
     accuracy = found["difference"]["accuracy"]
@@ -60,10 +70,11 @@ def test_differences_over_folds_are_nadeau_and_bengios() -> None:
 
 
 def test_random_splits_are_the_parts_where_each_seed_has_one() -> None:
-    better = {seed: predicted({(0, seed): "++--"}) for seed in (1, 2, 3)}
-    worse = {1: predicted({(0, 1): "+---"}), 2: predicted({(0, 2): "++--"}), 3: predicted({(0, 3): "+--+"})}
+    outcomes = "1" * 10 + "0" * 10
+    better = {seed: predicted({(0, seed): missed(0)}, outcomes) for seed in (1, 2, 3)}
+    worse = {seed: predicted({(0, seed): missed(seed)}, outcomes) for seed in (1, 2, 3)}
     found = difference(better, worse, test_over_train=1 / 8)
-    gains = np.array([0.25, 0.0, 0.5])
+    gains = np.array([0.05, 0.1, 0.15])
     half = stats.t.ppf(0.975, 2) * np.sqrt(gains.var(ddof=1) * (1 / 3 + 1 / 8))
     accuracy = found["difference"]["accuracy"]
     assert found["kind"] == "splits"
@@ -116,5 +127,5 @@ def test_a_row_without_trials_is_left_out_of_the_table() -> None:
     rows = {1: predicted({(0, 0): "++--"})}
     found = table(asked, {"a": rows, "b": {1: predicted({(0, 0): "+---"})}}, 1 / 4)
     assert [row["row"] for row in found] == ["A", "B"]
-    assert found[0]["minus"] == "B" and found[0]["difference"]["accuracy"]["value"] == 0.25
+    assert found[0]["minus"] == "b" and found[0]["difference"]["accuracy"]["value"] == 0.25
     assert "difference" not in found[1]
