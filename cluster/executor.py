@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -152,6 +153,12 @@ def refusals(config: ClusterConfig, resources: Resources) -> Iterator[None]:
         if "srun" not in str(error) and "sbatch" not in str(error):
             raise
         raise no_slurm() from error
+
+
+def check_present() -> None:
+    """Raise ConfigError on a machine without Slurm's programs."""
+    if not (shutil.which("sbatch") and shutil.which("srun")):
+        raise no_slurm()
 
 
 def no_slurm() -> ConfigError:

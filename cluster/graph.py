@@ -11,7 +11,7 @@ from cluster.array import submit_array
 from cluster.collect import collect
 from cluster.commands import ask
 from cluster.config import ClusterConfig
-from cluster.executor import make_executor, refusals, whole_jobs
+from cluster.executor import check_present, make_executor, refusals, whole_jobs
 from cluster.graph_file import (
     NAME,
     Graph,
@@ -74,6 +74,7 @@ def submit_graph(
     """
     _check_order(nodes)
     if config.kind == "slurm":
+        check_present()
         for node in nodes:
             check_fits(config, node.resources)
     graph = _begun(nodes, config, folder, owner)
