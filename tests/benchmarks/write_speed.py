@@ -2,8 +2,8 @@
 
     python tests/benchmarks/write_speed.py --peer-python PEERS/bin/python --films 400 --kind 16
 
-PEERS is an environment with litdata, webdataset, numpy, OpenCV, imagecodecs and torch. Choose --films such that the
-fastest row takes a minute. All read the same DICOM files. Ours also hashes files and pixels, looks for duplicates,
+PEERS is an environment with litdata, webdataset, numpy, OpenCV, imagecodecs, isal and torch. Choose --films such that
+the fastest row takes a minute. All read the same DICOM files. Ours also hashes files and pixels, looks for duplicates,
 writes with checksums and fsync; the peers take the pixels as pydicom gives them and write as they do by default.
 """
 
