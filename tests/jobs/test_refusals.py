@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*f"ingest raw={place}/bare/films store={place}/bare-store".split()]) == 0
     (place / "wrong.csv").write_text("patient_id,score\np1,-2\n")
     (place / "supcon.yaml").write_text(
-        "seeds: [1]\nseed_keys: [pretraining.seed]\ntrials: {pretraining.method: [simclr, supcon]}\n"
+        "seeds: [1]\nseed_keys: [pretraining.seed]\ntrials: {pretraining.method: [supcon]}\n"
     )
     (place / "empty").mkdir()
     (place / "letters").mkdir()
