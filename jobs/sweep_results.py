@@ -84,15 +84,18 @@ def tested(folder: Path) -> dict[str, pd.DataFrame]:
 def _films(folder: Path) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    from pipelines.classification.film_trial import at_level
     from pipelines.classification.hsg_losses import PREDICTIONS
 
     scored = pd.read_csv(folder / PREDICTIONS, dtype={"subject": str, "exam": str, "key": str})
     thresholds = {row["level"]: row["threshold"] for row in json.loads((folder / "trial.json").read_text())}
-    found = {}
-    for level, threshold in thresholds.items():
-        rows = at_level(scored, level)
-        unit = rows["key"] if level == "film" else rows["subject"] + " " + rows["exam"]
-        called = (rows["probability"] >= threshold).astype("int64")
-        found[level] = rows.assign(unit=unit, prediction=called, repeat=0, fold=0)
-    return found
+    films = scored.assign(unit=scored["key"])
+    exams = scored.assign(unit=scored["subject"] + " " + scored["exam"]).groupby("unit", as_index=False)
+    means = exams.agg(
+        subject=("subject", "first"), outcome=("outcome", "first"), probability=("probability", "mean")
+    )
+    return {
+        level: rows.assign(
+            prediction=(rows["probability"] >= thresholds[level]).astype("int64"), repeat=0, fold=0
+        )
+        for level, rows in (("film", films), ("exam", means))
+    }
