@@ -124,8 +124,8 @@ def main() -> None:
     )
     parser.add_argument("--films", type=int, default=20000)
     parser.add_argument("--steps", type=int, default=200, help="of the pretraining")
-    parser.add_argument("--width", type=int, default=6, help="tasks of an array")
-    parser.add_argument("--memory-gb", type=float, default=2.5, help="of a task, and of a worker")
+    parser.add_argument("--width", type=int, default=3, help="tasks of an array")
+    parser.add_argument("--memory-gb", type=float, default=5, help="of a task, and of a worker")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="seen by every node")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
