@@ -30,7 +30,7 @@ from jobs.config import Settings
 from jobs.folders import held, segmentation_id
 from jobs.overview import StepStatus, is_live, overview
 from jobs.registry import JOBS
-from jobs.submission import Submission
+from jobs.submission import Submission, live_jobs
 from jobs.submit import run_nodes
 from pipelines.pretraining.crops import open_crops, square_crop
 from pipelines.segmentation.stored import open_segmentation
@@ -78,8 +78,8 @@ def submitted(settings: Settings) -> Submission:
 
 
 def finished(submission: Submission) -> list[StepStatus]:
-    """Wait until no step lives."""
-    while is_live(steps := overview(submission)):
+    """Wait until no step lives, and Slurm has ended the job of the last one."""
+    while is_live(steps := overview(submission)) or live_jobs(Path(submission.out)):
         time.sleep(5)
     failed = [f"{step.name}: {step.words}" for step in steps if step.state != "done"]
     assert not failed, failed
@@ -124,8 +124,8 @@ def main() -> None:
     )
     parser.add_argument("--films", type=int, default=20000)
     parser.add_argument("--steps", type=int, default=200, help="of the pretraining")
-    parser.add_argument("--width", type=int, default=6, help="tasks of an array")
-    parser.add_argument("--memory-gb", type=float, default=2.5, help="of a task, and of a worker")
+    parser.add_argument("--width", type=int, default=3, help="tasks of an array")
+    parser.add_argument("--memory-gb", type=float, default=5, help="of a task, and of a worker")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="seen by every node")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
