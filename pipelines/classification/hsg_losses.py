@@ -1,8 +1,8 @@
 """The HSG paper's comparison: CE, focal and ASL, each alone and after SupCon, over seeds.
 
-`hsg_trial` is one method with one seed; `hsg_table` its mean and sample SD over seeds as the paper prints
-them, and `pr_figure` all PR curves in one. The positive class is occlusion. A film is a sample, an exam the
-mean of its films' probabilities; women, never films, are split.
+`hsg_trial` is one method with one seed, a trial of the sweep hsg_losses; `pr_figure` draws all PR curves in one. The
+positive class is occlusion. A film is a sample, an exam the mean of its films' probabilities; women, never films, are
+split.
 """
 
 from __future__ import annotations
@@ -26,29 +26,16 @@ from sklearn.metrics import (
 )
 
 from pipelines.classification.film_trial import at_level, run_trial
-from pipelines.classification.supervised_config import LOSSES, SupervisedConfig
-from pipelines.config import StudyConfig
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.progress import Progress, silent
 from pipelines.training.session import LocalSession, Session
 from storage.atomic import replacing, write_json
 from storage.errors import ConfigError
 from storage.manifest import Store
 
-SEEDS = (2023, 2024, 2025)
 LEVELS = ("film", "exam")
-MEASURES = ("accuracy", "precision", "recall", "f1", "auprc")
 BANNER = "selected on the test set, optimistic"
 PREDICTIONS = "predictions.csv"
-
-
-def hsg_params(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
-    """The six methods by the seeds, as parameters of `hsg_trial` without store, out and study."""
-    return [
-        {"loss": loss, "supcon": supcon, "seed": seed}
-        for supcon in (False, True)
-        for loss in LOSSES
-        for seed in seeds
-    ]
 
 
 def hsg_trial(
@@ -104,19 +91,6 @@ def measures(rows: pd.DataFrame, threshold: float) -> dict[str, Any]:
     }
 
 
-def hsg_table(rows: Sequence[Mapping[str, Any]], level: str = "film") -> pd.DataFrame:
-    """The paper's table: per method the mean and sample SD over seeds of each measure, in the paper's order."""
-    table = pd.DataFrame([row for row in rows if row["level"] == level])
-    table[[*MEASURES]] = table[[*MEASURES]].astype("float64")
-    grouped = table.groupby("method", sort=False)
-    result = grouped.agg(seeds=("seed", "nunique"), n=("n", "first"), positive=("positive", "first"))
-    for measure in MEASURES:
-        result[measure] = grouped[measure].mean()
-        result[f"{measure}_sd"] = grouped[measure].std(ddof=1)
-    order = [SupervisedConfig(loss=loss, supcon=supcon).method for supcon in (False, True) for loss in LOSSES]
-    return result.reindex([method for method in order if method in result.index]).reset_index()
-
-
 def pr_figure(path: Path, curves: Mapping[str, Sequence[pd.DataFrame]], stamp: str, banner: str = "") -> Path:
     """All methods' PR curves in one SVG: the mean over seeds of precision at each recall, and the prevalence.
 
@@ -155,34 +129,3 @@ def _precision_at(rows: pd.DataFrame, recall_G: NDArray[np.float64]) -> NDArray[
     reached_G = np.searchsorted(recall_K[order], np.maximum(recall_G, 1e-9))
     at_G: NDArray[np.float64] = precision_K[order][np.minimum(reached_G, len(recall_K) - 1)]
     return at_G
-
-
-def hsg_losses(
-    store: Path,
-    out: Path,
-    study: StudyConfig,
-    seeds: Sequence[int] = SEEDS,
-    progress: Progress = silent,
-    **config: Any,
-) -> pd.DataFrame:
-    """All trials in this process, then OUT/{film,exam}.csv and OUT/pr-{film,exam}.svg; the table by film.
-
-    A trial that is trained already is not trained again.
-    """
-    rows: list[dict[str, Any]] = []
-    found: dict[str, list[pd.DataFrame]] = {}
-    for params in hsg_params(seeds):
-        trial = SupervisedConfig(**config, **params)
-        folder = out / f"{trial.method.lower()}-{trial.seed}"
-        rows += hsg_trial(
-            {"store": store, "out": folder, "study": study, **config, **params}, progress=progress
-        )
-        found.setdefault(trial.method, []).append(pd.read_csv(folder / PREDICTIONS))
-    phantom = (Store.open(store).manifest["data_kind"] == "phantom").any()
-    banner = BANNER if config.get("protocol") == "paper" else ""
-    for level in LEVELS:
-        with replacing(out / f"{level}.csv") as temporary:
-            hsg_table(rows, level).to_csv(temporary, index=False)
-        curves = {method: [at_level(scored, level) for scored in seeds] for method, seeds in found.items()}
-        pr_figure(out / f"pr-{level}.svg", curves, "PHANTOM DATA" if phantom else "", banner)
-    return hsg_table(rows, "film")

@@ -21,8 +21,6 @@ from pipelines.classification.film_predict import evaluate_films, predict_films
 from pipelines.classification.film_trial import at_level, split_films
 from pipelines.classification.hsg_losses import (
     PREDICTIONS,
-    hsg_params,
-    hsg_table,
     hsg_trial,
     measures,
     pr_figure,
@@ -216,13 +214,6 @@ def test_an_unknown_parameter_is_refused() -> None:
         hsg_trial({"gamma": 1})
 
 
-def test_six_methods_by_three_seeds() -> None:
-    params = hsg_params()
-    assert len(params) == 18 and {p["seed"] for p in params} == {2023, 2024, 2025}
-    names = [SupervisedConfig(**p).method for p in params][::3]
-    assert names == ["CE", "Focal", "ASL", "SupCon+CE", "SupCon+Focal", "SupCon+ASL"]
-
-
 def predictions() -> pd.DataFrame:
     outcome = [1, 1, 0, 0, 0, 0]
     probability = [0.9, 0.3, 0.4, 0.2, 0.1, 0.2]
@@ -239,20 +230,6 @@ def test_measures_at_both_levels() -> None:
     assert (exam["n"], exam["positive"], exam["f1"], exam["auprc"]) == (3, 1, 1, 1)
     nobody = measures(predictions(), 0.95)
     assert nobody["precision"] is None and nobody["recall"] == 0
-
-
-def test_the_table_is_mean_and_sample_sd() -> None:
-    rows = [
-        {"method": method, "seed": seed, "level": "film", "n": 8, "positive": 2}
-        | dict.fromkeys(("accuracy", "precision", "recall", "f1"), 0.5)
-        | {"auprc": value}
-        for method, values in (("SupCon+CE", (0.4, 0.6, 0.5)), ("CE", (0.1, 0.2, 0.6)))
-        for seed, value in enumerate(values)
-    ]
-    table = hsg_table(rows)
-    assert table["method"].tolist() == ["CE", "SupCon+CE"]
-    assert table["auprc"].tolist() == pytest.approx([0.3, 0.5])
-    assert table["auprc_sd"].tolist() == pytest.approx([np.std([0.1, 0.2, 0.6], ddof=1), 0.1])
 
 
 def test_pr_curves_are_one_figure(tmp_path: Path) -> None:
