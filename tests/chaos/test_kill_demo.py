@@ -45,8 +45,9 @@ def test_killed_demo_ends_in_the_same_bytes(small_demo: FinishedDemo, tmp_path: 
     out = tmp_path / "demo"
     words = [*small_demo.words, f"out={out}"]
     moments = random.Random(20231121)
-    for _ in range(KILLS):
-        assert run_and_kill(words, moments.uniform(0.1, 0.6) * small_demo.seconds) == -signal.SIGKILL
+    # each goes on where the one before was killed; on a machine of uneven speed the last may have come to its end
+    codes = [run_and_kill(words, moments.uniform(0.05, 0.3) * small_demo.seconds) for _ in range(KILLS)]
+    assert codes[0] == -signal.SIGKILL and set(codes) <= {-signal.SIGKILL, 0}
     begun = time.monotonic()
     subprocess.run([sys.executable, "-m", "jobs", *words], check=True)
     print(f"the last of {KILLS + 1} runs took {time.monotonic() - begun:.0f} s")
