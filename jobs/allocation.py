@@ -31,7 +31,7 @@ def run_allocated(name: str, settings: Settings) -> int:
     folder = Path(str(settings.out)).absolute() / FOLDER
     # of its own, for a second run in this `out`, which its lock refuses, must not change what the first one reads
     written = folder / f"settings-{os.environ.get('SLURM_JOB_ID', 'none')}-{os.getpid()}.yaml"
-    spec = spec_of(settings.cluster, folder, progress="../*/checkpoints/step-*")
+    spec = spec_of(settings.cluster, folder, progress="../*/**/checkpoints/step-*")
     if "SLURM_JOB_ID" in os.environ:  # else the next line refuses, and leaves nothing behind
         write_text(written, whole_yaml(settings))
     try:

@@ -98,7 +98,7 @@ def check_accepted(settings: Settings) -> None:
 
 def _ray_job(submission: Submission, step: Step, settings: Settings) -> RayJob:
     """A training on a Ray cluster of its own; that it goes on shows in its checkpoints."""
-    checkpoints = f"../../{step.stage}/checkpoints/step-*"
+    checkpoints = f"../../{step.stage}/**/checkpoints/step-*"  # SupCon's lie in a folder for each encoder
     spec = spec_of(settings.cluster, submission.folder / step.name, progress=checkpoints)
     return RayJob(spec, [sys.executable, "-m", "jobs.step", submission.out, submission.id, step.name])
 

@@ -30,7 +30,7 @@ from jobs.training import FOLDER
 from jobs.trials import Sweep, SweepTrial, sweep_of
 from pipelines.config import WHOLE
 from storage.atomic import new_folder, remove_folder, write_bytes, write_json, write_text
-from storage.errors import ConfigError
+from storage.errors import ConfigError, InputError, check_one_of
 
 TRIAL, ASKED = "trial.parquet", "asked.json"
 
@@ -42,6 +42,7 @@ def check(settings: Settings) -> None:
         raise ConfigError("A sweep compares predictions, and children get none; set population=adult.")
     if sweep.study is not None and sweep.study != settings.study.name:
         raise ConfigError(f"sweep={sweep.name} is for study={sweep.study}, but study={settings.study.name}.")
+    _check_tables(sweep)
     left_out = _left_out(settings, sweep)
     if not _todo(sweep, left_out):
         raise ConfigError(next(iter(left_out.values())))
@@ -53,7 +54,23 @@ def check(settings: Settings) -> None:
     from pipelines.segmentation.stored import open_segmentation
 
     open_segmentation(store.root, segmentation_id(Path(str(settings.out))))
-    subject_outcomes(store, settings.study)
+    if not subject_outcomes(store, settings.study):
+        raise InputError(
+            f"store={settings.store} holds no outcome of a subject with a film, and a sweep compares predictions; "
+            "ingest with outcomes=FILE."
+        )
+
+
+def _check_tables(sweep: Sweep) -> None:
+    """ConfigError for a measure or a paper's table that there is not, before anything trains for it."""
+    from pipelines.evaluation.trials import MEASURES
+    from pipelines.reporting.papers import PAPERS
+
+    for table in sweep.tables:
+        for measure in table.measures:
+            check_one_of("measures", measure, MEASURES)
+        if table.paper:
+            check_one_of("paper", table.paper, tuple(PAPERS))
 
 
 def main(settings: Settings) -> int:
@@ -120,7 +137,7 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
             stop_file=stop,
         )
     _aggregate(folder, sweep.name, trials)
-    page = write_sweep_tables(settings, sweep, trials, left_out, store, out)
+    page = write_sweep_tables(_shown(settings, trials), sweep, trials, left_out, store, out)
     console.print(
         f"Sweep: {len(trials)} trials in {folder / 'sweep.parquet'}, tables in {page}", markup=False
     )
@@ -144,6 +161,13 @@ def run_trial(params: Row) -> Row:
     _take_encoder(flow.out, [base / "sweep" / twin for twin in params["twins"]])
     pretrain(flow, store)
     return {"metrics": subject_measures(classify(flow, store).path)}
+
+
+def _shown(settings: Settings, trials: Sequence[SweepTrial]) -> Settings:
+    """Those of the trial whose protocol has to be told: one of the paper's, else the first."""
+    changed = [_changed(settings, trial.changes) for trial in trials]
+    paper = (one for one in changed if "paper" in (one.splits.protocol, one.supervised.protocol))
+    return next(paper, changed[0])
 
 
 def _twins(trial: SweepTrial, trials: Sequence[SweepTrial]) -> list[str]:

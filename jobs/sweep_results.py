@@ -87,6 +87,7 @@ def _films(folder: Path) -> dict[str, pd.DataFrame]:
     from pipelines.classification.hsg_losses import PREDICTIONS
 
     scored = pd.read_csv(folder / PREDICTIONS, dtype={"subject": str, "exam": str, "key": str})
+    scored["exam"] = scored["exam"].fillna("")  # PNG and JPEG know of no exam
     thresholds = {row["level"]: row["threshold"] for row in json.loads((folder / "trial.json").read_text())}
     films = scored.assign(unit=scored["key"])
     exams = scored.assign(unit=scored["subject"] + " " + scored["exam"]).groupby("unit", as_index=False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from storage.manifest import Store
 
 # Tested over training subjects, where every seed has one test set.
-_PAPER_SPLIT, _FILM_SPLIT = 1 / 8, 1 / 4
+_PAPER_SPLIT, _FILM_SPLIT, _FILM_INNER_SPLIT = 1 / 8, 1 / 4, 5 / 16
 
 
 def write_sweep_tables(
@@ -33,7 +33,6 @@ def write_sweep_tables(
     from pipelines.reporting.sweep import SweepPage, write_page
     from storage.manifest import Store
 
-    films = settings.study.whole_films
     predictions: dict[str, dict[str, dict[int, pd.DataFrame]]] = {}
     for trial in trials:
         for level, rows in tested(out / "sweep" / trial.id / "classify").items():
@@ -49,7 +48,7 @@ def write_sweep_tables(
         positive=settings.study.positive,
         seed_controls=sweep.seed_controls,
         protocol=_protocol(settings),
-        test_over_train=_FILM_SPLIT if films else _PAPER_SPLIT,
+        test_over_train=_test_over_train(settings),
         data_kinds=kinds,
         figures=figures,
     )
@@ -84,16 +83,29 @@ def _figures(
         names = {row.trial: row.name for row in sweep.tables[0].rows}
         banner = BANNER if settings.supervised.protocol == "paper" else ""
         for level, by_trial in predictions.items():
-            curves = {names[trial]: list(seeds.values()) for trial, seeds in by_trial.items()}
+            curves = {
+                names[trial]: list(seeds.values()) for trial, seeds in by_trial.items() if trial in names
+            }
             path = pr_figure(folder / f"pr-{level}.svg", curves, stamp, banner)
             found[f"Precision and recall by {level}: the mean over seeds at each recall"] = path
     return found
 
 
+def _test_over_train(settings: Settings) -> float:
+    if not settings.study.whole_films:
+        return _PAPER_SPLIT
+    return _FILM_SPLIT if settings.supervised.protocol == "paper" else _FILM_INNER_SPLIT
+
+
 def _protocol(settings: Settings) -> str:
     """How a seed tests, in words."""
     if settings.study.whole_films:
-        how = "one fifth of the women tests, the others train"
+        how = "one fifth of the women tests"
+        how += (
+            ""
+            if settings.supervised.protocol == "paper"
+            else ", a fifth of the others chooses, the rest trains"
+        )
         optimistic = "; weights chosen on the test women: SELECTED ON THE TEST SET, OPTIMISTIC"
         return how + (optimistic if settings.supervised.protocol == "paper" else "")
     splits = settings.splits

@@ -87,7 +87,16 @@ def sweep_of(sweep: str, sections: tuple[str, ...], seed_controls: str | None = 
     if not path.is_file():
         known = ", ".join(choices("sweeps"))
         raise ConfigError(f"sweep={sweep} does not exist; name a YAML file, or one of {known}.")
-    asked = yaml.safe_load(path.read_text("utf-8"))
+    try:
+        return _read(path, yaml.safe_load(path.read_text("utf-8")), sections, seed_controls)
+    except (yaml.YAMLError, TypeError, AttributeError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{path} is not shaped as a sweep's file ({said}); docs/sweeps.md shows one."
+        ) from error
+
+
+def _read(path: Path, asked: Any, sections: tuple[str, ...], seed_controls: str | None) -> Sweep:
     if not isinstance(asked, dict) or not {*_REQUIRED} <= set(asked) <= {*_REQUIRED, *_OPTIONAL}:
         raise ConfigError(
             f"{path} must hold {', '.join(_REQUIRED)}, may hold {', '.join(_OPTIONAL)}, and nothing else."

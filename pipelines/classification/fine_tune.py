@@ -74,6 +74,7 @@ class FineTuning:
     encoder: Path
     folder: Path
     config: ClassificationConfig
+    num_regions: int
     supervised: SupervisedConfig
     session: Session
 
@@ -93,7 +94,7 @@ class FineTuning:
         rule = "0.5" if validation else self.config.threshold
         if not validation:
             train, validation = self._hold_out(train, seed)
-        config = replace(self.supervised, seed=seed)
+        config = self.supervised
         learnt, chosen_on = self._films(train), self._films(validation)
         for part, films in (("training", learnt), ("held-out", chosen_on)):
             if len(np.unique(films.outcome_N)) < 2:
@@ -104,7 +105,7 @@ class FineTuning:
         settings, tensors = read_part(self.encoder, "encoder")
         backbone = build_backbone(str(settings["backbone"]), channels_of(str(settings["backbone"]), tensors))
         backbone.load_state_dict(tensors)
-        seed_torch(seed, _WEIGHTS)
+        seed_torch(config.seed, _WEIGHTS)
         model, folder = RegionNet(backbone), self.folder / name
         result = fit(
             FilmLearner(model, learnt, chosen_on, config), config, self.session, folder, name, progress
@@ -117,7 +118,7 @@ class FineTuning:
             self.segments,
             features_ND=encoder.features(self.images_NSS, self.masks_NSS).astype(np.float64),
         )
-        head = _head(model.cpu().layer, int(self.segments.region_N.max()) + 1)
+        head = _head(model.cpu().layer, self.num_regions)
         save_weights(model.backbone, folder / "encoder" / "model.safetensors")
         described = {**settings, "method": f"{settings['method']}{FINE_TUNED}"}
         write_json(folder / "encoder" / "model.json", {"format": 1, "kind": "encoder", "encoder": described})
@@ -170,6 +171,7 @@ def fine_tuning(
     encoder: Path,
     folder: Path,
     config: ClassificationConfig,
+    num_regions: int,
     supervised: SupervisedConfig | None,
     session: Session | None,
 ) -> FineTuning:
@@ -201,6 +203,7 @@ def fine_tuning(
         encoder=encoder,
         folder=folder / "checkpoints",
         config=config,
+        num_regions=num_regions,
         supervised=supervised,
         session=session or LocalSession(),
     )

@@ -8,7 +8,7 @@ split.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipelines.classification.film_tables import exam_rows, film_table
 from pipelines.classification.film_trial import at_level, run_trial
+from pipelines.classification.rows import Origin
 from pipelines.classification.supervised_config import SupervisedConfig
+from pipelines.evaluation.ledger import PRIMARY, lock, record
 from pipelines.progress import Progress, silent
 from pipelines.training.session import LocalSession, Session
 from storage.atomic import replacing, write_json
@@ -48,9 +51,12 @@ def hsg_trial(
     """
     config = _config(params)
     store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
+    identity = lock(store.root, {"primary": PRIMARY, "study": asdict(study), "supervised": asdict(config)})
     trial = run_trial(store, out, study, config, session or LocalSession(), progress)
     with replacing(out / PREDICTIONS) as temporary:
         trial.tested.to_csv(temporary, index=False)
+    origin = Origin(fold=0, repeat=0, seed=config.seed, method=config.method, split="test")
+    record(store.root, identity, exam_rows(film_table(trial.tested, origin), trial.chosen, store))
     thresholds = {"film": trial.chosen.film_threshold, "exam": trial.chosen.exam_threshold}
     rows = [
         {"method": config.method, "seed": config.seed, "protocol": config.protocol, "level": level}

@@ -90,7 +90,8 @@ def evaluate(
     folds = pd.DataFrame([fold_row(finished.chosen, _origin(finished))])
     write_table(folder / "folds.parquet", folds, FOLDS)
     record(store.root, identity, subjects)
-    limit, num_regions = parse_rule(study.outcome_rule).limit, len(study.regions)
+    limit = parse_rule(study.outcome_rule).limit
+    num_regions = len(study.names(finished.config.regions))
     background = Background(people=people(store), limit=limit, num_regions=num_regions, config=config)
     metrics = evaluate_subjects(subjects, BOOTSTRAP_SEED, regions, folds, background=background)
     write_json(folder / "metrics.json", metrics)

@@ -109,6 +109,7 @@ def classify(
             encoder,
             folder,
             config,
+            len(read.regions),
             supervised,
             session,
         )

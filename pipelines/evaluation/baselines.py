@@ -50,10 +50,19 @@ def baseline_scores(
         given["ost"] = -0.2 * (known["weight_kg"] - known["age_years"]).to_numpy(np.float64)
         age_sex_N2 = _age_sex(known)
         trained["age_sex"] = cross_fitted(cohort, {}, age_sex_N2)
-        if inner is not None and len(inner):
-            trained["network_age_sex"] = cross_fitted(cohort, _inner_logits(cohort, inner), age_sex_N2)
+        logits = _inner_logits(cohort, inner) if inner is not None and len(inner) else {}
+        if logits and _are_whole(cohort, logits):
+            trained["network_age_sex"] = cross_fitted(cohort, logits, age_sex_N2)
     scores = trained | {name: np.repeat(score_N[:, None], repeats, axis=1) for name, score_N in given.items()}
     return {name: scores[name] for name in LABELS if name in scores and np.isfinite(scores[name]).any()}
+
+
+def _are_whole(cohort: Cohort, inner_logits: Mapping[tuple[int, int], Floats]) -> bool:
+    """Whether every training subject has an inner prediction: else age and sex would have more to learn from alone."""
+    return all(
+        np.isfinite(inner_logits[repeat, fold][cohort.fold_NR[:, repeat] != fold]).all()
+        for repeat, fold, _ in cohort.fold_members(cohort.probability_NR)
+    )
 
 
 def cross_fitted(cohort: Cohort, inner_logits: Mapping[tuple[int, int], Floats], x_NK: Floats) -> Floats:

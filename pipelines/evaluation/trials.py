@@ -132,12 +132,13 @@ def _paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def _kind(pairs: Mapping[int, pd.DataFrame]) -> str:
-    parts = [rows.groupby(_PART).ngroups for rows in pairs.values()]
-    if parts and min(parts) > 1:
+    folds = [rows["fold"].nunique() for rows in pairs.values()]
+    if folds and min(folds) > 1:
         return FOLDS
-    if not parts or max(parts) > 1 or min(parts) == 0:
+    if not folds or max(folds) > 1 or min(folds) == 0:
         return NONE
-    if len({tuple(rows["unit"]) for rows in pairs.values()}) == 1:
+    once = all(rows["repeat"].nunique() == 1 for rows in pairs.values())
+    if once and len({tuple(rows["unit"]) for rows in pairs.values()}) == 1:
         return FIXED
     return SPLITS
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.classification.labelled import people
+from pipelines.config import BONES
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, wilson
 from pipelines.evaluation.paper import paper_table
@@ -94,7 +95,7 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
             scores=inputs.scores,
             people=people(inputs.store),
             limit=parse_rule(inputs.study.outcome_rule).limit,
-            num_regions=len(inputs.study.regions),
+            num_regions=len(inputs.study.names(chosen.get("regions", BONES))),
             sensitivity=float(chosen.get("sensitivity", SENSITIVITY)),
             config=replace(config, contrast=locked),
         )
