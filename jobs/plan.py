@@ -52,7 +52,7 @@ def plan(words: Sequence[str]) -> int:
     check(JOBS[name], settings)
     print(f"radmill {name} would do the following; nothing is written.")
     print("\n".join(f"  {line}" for line in _lines(JOBS[name], settings)))
-    if settings.cluster.kind == "slurm":
+    if settings.cluster.kind == "slurm" and name == "run":
         _print_scripts(settings)
     return 0
 
