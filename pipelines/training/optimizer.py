@@ -19,7 +19,7 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     """AdamW, or layer-wise adaptive SGD (https://arxiv.org/abs/1708.03888)."""
     groups = parameter_groups(model, config.weight_decay, config.larc_exclude)
     if config.optimizer == "adamw":
-        return AdamW(groups, lr=config.lr)
+        return AdamW(groups, lr=config.lr, fused=True)
     optimizer: Optimizer = Lars(
         groups,
         lr=config.lr,
