@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,10 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(OFFLINE)
     os.umask(0o077)  # what comes from patients is nobody else's to read
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
     except RadmillError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_gone():
+            return 0
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"The system refused: {error.strerror or error}{where}.", StorageError.exit_code)
     except KeyboardInterrupt:
@@ -124,6 +129,16 @@ def split_job(words: Sequence[str]) -> tuple[str, list[str]]:
     close = difflib.get_close_matches(name, [*JOBS, *PLAIN], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(f"There is no job {name!r}.{hint} radmill --help lists the jobs.")
+
+
+def _reader_has_gone() -> bool:
+    """True where whoever read our words has read enough, as `| head` does; what is left to say goes nowhere."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _fail(sentence: str, code: int) -> int:

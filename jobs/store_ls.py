@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
 
@@ -47,9 +46,5 @@ def main(settings: Settings) -> int:
     values = (rows[name].to_pylist() for name in rows.column_names)
     columns = [["-" if one[row] in (None, "") else str(one[row]) for row in picked] for one in values]
     lines = ["\t".join(rows.column_names), *map("\t".join, zip(*columns, strict=True))]
-    try:
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # `radmill store ls | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0

@@ -1,6 +1,7 @@
 """The command line from outside: exit codes, help, speed of the light commands."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,17 @@ def test_light_commands_import_nothing_heavy(words: str) -> None:
     assert run.returncode == 0, run.stderr
     assert run.stderr.strip() == "[]"
     assert run.stdout
+
+
+@pytest.mark.parametrize("words", ["ingest --help", "plan demo"])
+def test_a_reader_that_has_enough(words: str) -> None:
+    """`radmill ... | head`: no word of a broken pipe."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "jobs", *words.split()]
+    run = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_info_is_json() -> None:
