@@ -10,7 +10,7 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, opened_store, regions_id, segmentation_id
 from jobs.run_dir import StageFolder
-from jobs.training import asked_workers, run_training
+from jobs.training import asked_workers, one_ray, run_training
 from pipelines.progress import Progress
 from storage.errors import ConfigError, InputError
 
@@ -102,12 +102,14 @@ def _every_round(settings: Settings, store: Store, model_id: str, folder: Path, 
     from pipelines.classification.supervision import supervised_rounds
 
     rounds = supervised_rounds(store, settings.splits, subject_outcomes(store, settings.study))
-    for done, one in enumerate(rounds):
+    with one_ray("pretrain", settings):
+        for done, one in enumerate(rounds):
 
-        def of_all(step: int, steps: int, note: str, done: int = done) -> None:
-            progress(done * steps + step, len(rounds) * steps, f"encoder {done + 1} of {len(rounds)}, {note}")
+            def of_all(step: int, steps: int, note: str, done: int = done) -> None:
+                note = f"encoder {done + 1} of {len(rounds)}, {note}"
+                progress(done * steps + step, len(rounds) * steps, note)
 
-        _one_round(settings, store, model_id, folder, one, of_all)
+            _one_round(settings, store, model_id, folder, one, of_all)
     described = [_described(folder, one) for one in rounds]
     warned = sum(bool(figures["warning"]) for figures in described)
     said = f"; {warned} with a warning in their model.json" if warned else ""

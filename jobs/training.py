@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,13 +48,30 @@ def run_training(
     if cluster.workers == 1:
         with local_session() as session:
             return _TRAINERS[stage](task, session, progress)
-    if cluster.kind == "local":
-        share = max(1, num_processes(cluster) // cluster.workers)
-        cpus = task[section]["threads"] = task[section]["threads"] or share
-    else:
-        cpus = cluster.cpus_per_worker
-        task[section]["threads"] = task[section]["threads"] or cpus
+    cpus = _cpus_per_worker(stage, settings)
+    task[section]["threads"] = task[section]["threads"] or cpus
     return _on_workers(stage, settings, folder, task, cpus, progress)
+
+
+def one_ray(stage: str, settings: Settings) -> AbstractContextManager[None]:
+    """What several trainings share that have workers: each would start a Ray of its own, which takes longer than
+    a short training."""
+    cluster = settings.cluster
+    if cluster.workers == 1:
+        return nullcontext()
+    from cluster.local_ray import connected
+
+    cpus = cluster.workers * _cpus_per_worker(stage, settings)
+    return connected(cpus, cluster.workers * cluster.gpus_per_worker)
+
+
+def _cpus_per_worker(stage: str, settings: Settings) -> int:
+    """On one machine as many as there are threads, which default to the worker's share."""
+    cluster = settings.cluster
+    if cluster.kind != "local":
+        return cluster.cpus_per_worker
+    threads = cluster.threads_per_worker or int(getattr(settings, _SECTIONS[stage]).threads)
+    return threads or max(1, num_processes(cluster) // cluster.workers)
 
 
 def asked_workers(settings: Settings) -> dict[str, str]:
