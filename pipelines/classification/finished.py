@@ -104,8 +104,10 @@ def write_model(
         "trained_on": {
             "data_kind": sorted(set(films["data_kind"])),
             "films": len(films),
-            "pixels": sorted(digest(pixels) for pixels in set(films["pixels_sha256"])),
-            "subjects": sorted(digest(subject) for subject in set(films["subject"])),
+            **seen.written(films),
+        },
+        seen.SECTION: {
+            name: seen.seen_by(path, name) for name, path in (("segmenter", segmenter), ("encoder", encoder))
         },
         "versions": {package: version(package) for package in _VERSIONS},
     }

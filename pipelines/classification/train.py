@@ -98,15 +98,15 @@ def classify(
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
     labelled = _labelled(store, bones, segmentation, config, read, outcomes, outside, progress)
-    for reader in folders:
-        labelled.segments(reader)  # into the cache, on all CPUs
     tuning = None
-    if config.encoder == "fine_tuned":
+    if config.encoder != "fine_tuned":
+        for reader in folders:
+            labelled.segments(reader)  # into the cache, on all CPUs
+    else:
         tuning = fine_tuning(
             segmentation,
             labelled.rows,
             labelled.segments(encoder),
-            encoder,
             folder,
             config,
             len(read.regions),

@@ -72,7 +72,7 @@ def test_a_model_is_not_evaluated_on_its_own_subjects(
     with pytest.raises(InputError) as caught:
         evaluate(finished, developed.store, tmp_path, toys.STUDY)
     assert str(caught.value) == (
-        f"The model in {finished} has learnt from 48 of 48 subjects with outcome in {developed.store.root}; "
+        f"The classifier of the model in {finished} has learnt from 48 of 48 subjects with outcome in {developed.store.root}; "
         "evaluate it on others. Its own are predicted in the folds of the stage classify."
     )
 
@@ -84,7 +84,7 @@ def test_a_model_is_not_evaluated_on_its_own_films_under_another_key(
     with pytest.raises(InputError) as caught:
         evaluate(finished, store, tmp_path, toys.STUDY)
     assert str(caught.value) == (
-        f"The model in {finished} has learnt from 48 of 56 films in {store.root}; "
+        f"The classifier of the model in {finished} has learnt from 48 of 56 films in {store.root}; "
         "evaluate it on others. Its own are predicted in the folds of the stage classify."
     )
 
