@@ -51,7 +51,10 @@ def subject_measures(folder: Path) -> list[dict[str, Any]]:
         for key, below in tree.items():
             collect(below, f"{name}.{key}" if name else str(key))
 
-    subjects, folds = read_table(folder / "subjects.parquet", SUBJECTS), read_table(folder / "folds.parquet", FOLDS)
+    subjects, folds = (
+        read_table(folder / "subjects.parquet", SUBJECTS),
+        read_table(folder / "folds.parquet", FOLDS),
+    )
     collect(evaluate_subjects(subjects, BOOTSTRAP_SEED, folds=folds), "")
     return found
 

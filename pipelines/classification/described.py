@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,8 +155,8 @@ def check_unseen(model: Path, store: Store, outcomes: Collection[str]) -> None:
         )
     if known := learnt.trained_with(outcomes):
         raise InputError(
-            f"The classifier of the model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
-            f"{store.root}; {_OTHERS}"
+            f"The classifier of the model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome "
+            f"in {store.root}; {_OTHERS}"
         )
     if known := learnt.trained_with_films(store.manifest["pixels_sha256"]):
         raise InputError(
@@ -182,6 +182,13 @@ def met_before(model: Path, store: Store, outcomes: Collection[str]) -> list[dic
         for part, sentence in _MET.items()
         if (known := _known(learnt, part, store, outcomes))
     ]
+
+
+def told_of(met: Sequence[Mapping[str, Any]]) -> str:
+    """What a stage's line adds of `met_before`; empty where there is nothing."""
+    return "".join(
+        f"; {one['subjects']} of {one['of']} subjects with outcome {one['sentence']}" for one in met
+    )
 
 
 def _known(learnt: Learnt, part: str, store: Store, outcomes: Collection[str]) -> int:

@@ -1,9 +1,10 @@
 """End-to-end training on regions, without multi-crop: the hand paper's supervised model, and ImageNet fine-tuned.
 
 All weights are trained, from those of an encoder, in every training part anew: a backbone and a linear layer, a
-probability per region, the mean of them per subject. A part of the training subjects is held out (of an outer fold
-one inner fold; its validation subjects where it has some, as under the paper's protocol and after SupCon, which has
-learnt the others' outcomes); the weights of the least loss on it count, and threshold and calibration come from it. What comes out is an encoder and a layer, as of a frozen encoder.
+probability per region, the mean of them per subject. A part of the training subjects is held out: one inner fold; or
+the part's validation subjects, which the paper's protocol has, and SupCon, whose encoder has learnt the outcomes of the
+others. The weights of the least loss on it count, and threshold and calibration come from it. What comes out is an
+encoder and a layer, as of a frozen encoder.
 """
 
 from __future__ import annotations

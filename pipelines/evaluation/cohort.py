@@ -98,9 +98,7 @@ class Cohort:
 
 
 def _learnt(folds: pd.DataFrame) -> dict[tuple[int, int], int]:
-    return {
-        (int(row["repeat"]), int(row["fold"])): int(row["train"]) for row in folds.to_dict("records")
-    }
+    return {(int(row["repeat"]), int(row["fold"])): int(row["train"]) for row in folds.to_dict("records")}
 
 
 def mean_defined(values_BK: Floats) -> Floats:

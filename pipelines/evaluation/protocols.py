@@ -93,7 +93,8 @@ def evaluate_subjects(
 
     subjects, regions: tables in the schemas SUBJECTS and REGIONS; rows of other splits than test are ignored.
     folds: FOLDS, one row per repeat and fold: `train`, how many subjects its layer learnt from, and `slope` and
-    `intercept` of the calibration fitted in its training part. oracle: {auc, low, high} of the phantom cohort. seed: of the bootstrap.
+    `intercept` of the calibration fitted in its training part. oracle: {auc, low, high} of the phantom cohort. seed:
+    of the bootstrap.
     """
     subjects = subjects[subjects["split"] == "test"].sort_values(["repeat", "subject"], ignore_index=True)
     cohort = Cohort.from_table(subjects, folds)

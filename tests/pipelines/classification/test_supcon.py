@@ -27,6 +27,7 @@ from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.classification.supervision import learnt_from
 from pipelines.evaluation.protocols import evaluate_subjects
 from pipelines.progress import Progress
+from pipelines.training.seen import Seen, seen_by
 from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import FOLDS, INNER, SPLITS, SUBJECTS
@@ -96,6 +97,12 @@ def test_a_folds_encoder_does_not_hang_on_the_outcomes_of_whom_it_is_tested_on(
     for name, test in zip(FOLD, tested, strict=True):
         assert not known[name] & test
         assert len(known[name]) == 18  # of 24, the rest are held back
+        films = Store.open(root).manifest.set_index("subject", drop=False)
+        seen = Seen.of(seen_by(flow.out / "pretrain" / name, "encoder"))
+        unlabelled = sorted(set(films["subject"]) - tested[0] - tested[1])
+        assert seen.among(films.loc[sorted(test)]) == 0
+        assert seen.among(films.loc[sorted(known[name])]) >= 16  # a film is empty, another too badly drawn
+        assert seen.among(films.loc[unlabelled]) == len(unlabelled) == 8
     assert len(known["."]) == 36
 
     store = Store.open(root)
