@@ -15,7 +15,7 @@ from jobs.listing import listing
 from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
-from storage.atomic import write_json
+from storage.atomic import write_bytes, write_json
 from storage.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from storage.manifest import Store
 
 QUARANTINED = 3
+ORACLE = ("oracle.json", "films.csv")  # which phantoms of whole films have beside their folder of films
 
 
 def check(settings: Settings) -> None:
@@ -112,7 +113,28 @@ def _ingest(settings: Settings, store: Path, progress: Progress, out: Path | Non
     key = key_path(store, settings.ingest.key_file)
     had_key = key.exists()
     summary = run_task(ingest_task(settings, store, out), num_processes(settings.cluster), progress)
+    keep_oracle(settings, store)
     return f"{summary}{made_key(key, had_key)}"
+
+
+def keep_oracle(settings: Settings, store_root: Path) -> None:
+    """Put the oracle of a phantom cohort of whole films beside the store that they went to.
+
+    It tells what a perfect reader makes of each film, so that the report of whatever reads them later has it too.
+    """
+    from storage.manifest import Store
+
+    if not settings.study.whole_films or set(Store.open(store_root).manifest["data_kind"]) != {"phantom"}:
+        return
+    for name in ORACLE:
+        beside = Path(str(settings.raw)).parent / name
+        if beside.is_file():
+            write_bytes(oracle_folder(store_root) / name, beside.read_bytes())
+
+
+def oracle_folder(store_root: Path) -> Path:
+    """STORE.phantoms: outside the store, which is a function of the films alone."""
+    return store_root.with_name(f"{store_root.name}.phantoms")
 
 
 def ingest_task(settings: Settings, store: Path, out: Path | None) -> IngestTask:

@@ -95,6 +95,7 @@ def commit(work: Work) -> str:
             summary = commit.commit(task, pool, work.progress)
     else:
         summary = run_task(task, processes, work.progress)
+    ingest.keep_oracle(work.settings, work.store)
     ingest.record_made(work.out / "ingest", work.store)
     planned = read_task(work.submission.folder, "ingest-plan")
     return f"{summary}{planned.said if planned else ''}"

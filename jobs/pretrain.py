@@ -40,11 +40,6 @@ def check_method(settings: Settings) -> None:
             f"The study {settings.study.name} reads whole films and has no stage pretrain; set supervised.supcon=true "
             "instead of pretraining.method=supcon."
         )
-    if settings.classification.encoder == "fine_tuned":
-        raise ConfigError(
-            "classification.encoder=fine_tuned begins every part from one encoder, but pretraining.method=supcon "
-            "trains one for each; choose another method, or classification.encoder=frozen."
-        )
     if settings.population == "child":
         raise ConfigError(_without_outcomes("population=child has none to predict"))
     if (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import existing, held, opened_store
+from jobs.ingest import oracle_folder
 from jobs.progress import console
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
@@ -34,7 +34,7 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
-    oracle_if_there = _oracle(flow)
+    oracle_if_there = _oracle(flow, store_root)
 
     def action(folder: Path, progress: Progress) -> str:
         from pipelines.reporting.build import build_report
@@ -66,11 +66,9 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
     return flow.stage("report", sections=("reporting", "evaluation"), inputs=inputs, action=action)
 
 
-def _oracle(flow: Flow) -> Path | None:
-    """oracle.json of the phantoms that this run reads: a demo's own, or, of whole films, that beside raw=."""
+def _oracle(flow: Flow, store_root: Path) -> Path | None:
+    """oracle.json of the phantoms that this run reads: a demo's own, or, of whole films, that beside the store."""
     places = [flow.out / "phantoms" / "oracle.json"]
-    claimed = flow.out / "run.json"
-    if flow.settings.study.whole_films and claimed.is_file():
-        raw = json.loads(claimed.read_text("utf-8")).get("raw")
-        places += [Path(raw).parent / "oracle.json"] if raw else []
+    if flow.settings.study.whole_films:
+        places.append(oracle_folder(store_root) / "oracle.json")
     return next((path for path in places if path.is_file()), None)

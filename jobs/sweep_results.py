@@ -38,7 +38,7 @@ def subject_measures(folder: Path) -> list[dict[str, Any]]:
     """Every measure with an interval that follows from a trial's predictions, by its dotted name."""
     from pipelines.evaluation.intervals import BOOTSTRAP_SEED
     from pipelines.evaluation.protocols import evaluate_subjects
-    from storage.schemas import SUBJECTS
+    from storage.schemas import FOLDS, SUBJECTS
     from storage.tables import read_table
 
     found: list[dict[str, Any]] = []
@@ -51,7 +51,11 @@ def subject_measures(folder: Path) -> list[dict[str, Any]]:
         for key, below in tree.items():
             collect(below, f"{name}.{key}" if name else str(key))
 
-    collect(evaluate_subjects(read_table(folder / "subjects.parquet", SUBJECTS), BOOTSTRAP_SEED), "")
+    subjects, folds = (
+        read_table(folder / "subjects.parquet", SUBJECTS),
+        read_table(folder / "folds.parquet", FOLDS),
+    )
+    collect(evaluate_subjects(subjects, BOOTSTRAP_SEED, folds=folds), "")
     return found
 
 
@@ -71,13 +75,14 @@ def film_measures(folder: Path) -> list[dict[str, Any]]:
 
 def tested(folder: Path) -> dict[str, pd.DataFrame]:
     """By level (subject; or film and exam) the test predictions in a folder of classify, as `trials.Tested` wants."""
-    from storage.schemas import SUBJECTS
+    from storage.schemas import FOLDS, SUBJECTS
     from storage.tables import read_table
 
     if (folder / "predictions.csv").is_file():
         return _films(folder)
     rows = read_table(folder / "subjects.parquet", SUBJECTS)
-    rows = rows[rows["split"] == "test"]
+    folds = read_table(folder / "folds.parquet", FOLDS)[["repeat", "fold", "train"]]
+    rows = rows[rows["split"] == "test"].merge(folds, on=["repeat", "fold"], how="left")
     return {"subject": rows.assign(unit=rows["subject"]).reset_index(drop=True)}
 
 
@@ -88,7 +93,7 @@ def _films(folder: Path) -> dict[str, pd.DataFrame]:
 
     scored = pd.read_csv(folder / PREDICTIONS, dtype={"subject": str, "exam": str, "key": str})
     scored["exam"] = scored["exam"].fillna("")  # PNG and JPEG know of no exam
-    thresholds = {row["level"]: row["threshold"] for row in json.loads((folder / "trial.json").read_text())}
+    told = {row["level"]: row for row in json.loads((folder / "trial.json").read_text())}
     films = scored.assign(unit=scored["key"])
     exams = scored.assign(unit=scored["subject"] + " " + scored["exam"]).groupby("unit", as_index=False)
     means = exams.agg(
@@ -96,7 +101,10 @@ def _films(folder: Path) -> dict[str, pd.DataFrame]:
     )
     return {
         level: rows.assign(
-            prediction=(rows["probability"] >= thresholds[level]).astype("int64"), repeat=0, fold=0
+            prediction=(rows["probability"] >= told[level]["threshold"]).astype("int64"),
+            repeat=0,
+            fold=0,
+            train=told[level]["train"],
         )
         for level, rows in (("film", films), ("exam", means))
     }

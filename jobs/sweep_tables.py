@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from storage.manifest import Store
 
-# Tested over training subjects, where every seed has one test set.
-_PAPER_SPLIT, _FILM_SPLIT, _FILM_INNER_SPLIT = 1 / 8, 1 / 4, 5 / 16
-
 
 def write_sweep_tables(
     settings: Settings,
@@ -48,7 +45,6 @@ def write_sweep_tables(
         positive=settings.study.positive,
         seed_controls=sweep.seed_controls,
         protocol=_protocol(settings),
-        test_over_train=_test_over_train(settings),
         data_kinds=kinds,
         figures=figures,
     )
@@ -89,12 +85,6 @@ def _figures(
             path = pr_figure(folder / f"pr-{level}.svg", curves, stamp, banner)
             found[f"Precision and recall by {level}: the mean over seeds at each recall"] = path
     return found
-
-
-def _test_over_train(settings: Settings) -> float:
-    if not settings.study.whole_films:
-        return _PAPER_SPLIT
-    return _FILM_SPLIT if settings.supervised.protocol == "paper" else _FILM_INNER_SPLIT
 
 
 def _protocol(settings: Settings) -> str:

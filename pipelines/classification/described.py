@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,16 @@ from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.labelled import subject_outcomes
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
+from pipelines.training.seen import SECTION, Seen, digest
 from storage.errors import InputError
 from storage.manifest import Store
 
 FORMAT = 1
 KIND = "finished"
+_MET = {
+    "encoder": "were among the films that pretrained the encoder, without their outcomes",
+    "test": "tested this model in the study that made it",
+}
 _OTHERS = "evaluate it on others. Its own are predicted in the folds of the stage classify."
 
 
@@ -31,13 +35,15 @@ class Learnt:
     method: str
     trained_on: frozenset[str]
     trained_pixels: frozenset[str]
+    seen: dict[str, Seen]
+    """Whose films the segmenter and the encoder saw, and whose tested a model of whole films."""
 
     def trained_with(self, subjects: Iterable[str]) -> int:
-        """How many of these subjects the model has learnt from."""
+        """How many of these subjects the classifier has learnt from."""
         return len(self.trained_on & {digest(subject) for subject in subjects})
 
     def trained_with_films(self, pixels_sha256: Iterable[str]) -> int:
-        """How many of these films, whatever their store's key, the model has learnt from."""
+        """How many of these films, whatever their store's key, the classifier has learnt from."""
         return len(self.trained_pixels & {digest(pixels) for pixels in pixels_sha256})
 
 
@@ -100,6 +106,7 @@ def _learnt(document: dict[str, Any], method: str) -> dict[str, Any]:
         "method": method,
         "trained_on": frozenset(document["trained_on"]["subjects"]),
         "trained_pixels": frozenset(document["trained_on"]["pixels"]),
+        "seen": {part: Seen.of(who) for part, who in document.get(SECTION, {}).items()},
     }
 
 
@@ -136,7 +143,10 @@ def outcomes_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[
 
 
 def check_unseen(model: Path, store: Store, outcomes: Collection[str]) -> None:
-    """InputError where none of the store's subjects has an outcome, or where the model has learnt from its films."""
+    """InputError where none of the store's subjects has an outcome, or where the model has learnt from their films.
+
+    Classifier and segmenter must never have met who is tested; what else has is `met_before`.
+    """
     learnt = described(model)
     if not outcomes:
         raise InputError(
@@ -145,16 +155,43 @@ def check_unseen(model: Path, store: Store, outcomes: Collection[str]) -> None:
         )
     if known := learnt.trained_with(outcomes):
         raise InputError(
-            f"The model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome in "
-            f"{store.root}; {_OTHERS}"
+            f"The classifier of the model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome "
+            f"in {store.root}; {_OTHERS}"
         )
     if known := learnt.trained_with_films(store.manifest["pixels_sha256"]):
         raise InputError(
-            f"The model in {model} has learnt from {known} of {len(store.manifest)} films in {store.root}; "
-            f"{_OTHERS}"
+            f"The classifier of the model in {model} has learnt from {known} of {len(store.manifest)} films in "
+            f"{store.root}; {_OTHERS}"
+        )
+    if known := _known(learnt, "segmenter", store, outcomes):
+        raise InputError(
+            f"The segmenter of the model in {model} has learnt from masks of {known} of {len(outcomes)} subjects with "
+            f"outcome in {store.root}, so it draws their bones better than a stranger's; evaluate it on others."
         )
 
 
-def digest(text: str) -> str:
-    """What model.json keeps of a pseudonym: enough to know it again, not to find it elsewhere."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def met_before(model: Path, store: Store, outcomes: Collection[str]) -> list[dict[str, Any]]:
+    """Who of the subjects with outcome is no stranger to the model, though it learnt no outcome of theirs.
+
+    A dict per way in which some are: part, subjects, of, and a sentence. Pretraining on their films shows the encoder
+    how they look; having tested a model of whole films before, they are no new evidence.
+    """
+    learnt = described(model)
+    return [
+        {"part": part, "subjects": known, "of": len(outcomes), "sentence": sentence}
+        for part, sentence in _MET.items()
+        if (known := _known(learnt, part, store, outcomes))
+    ]
+
+
+def told_of(met: Sequence[Mapping[str, Any]]) -> str:
+    """What a stage's line adds of `met_before`; empty where there is nothing."""
+    return "".join(
+        f"; {one['subjects']} of {one['of']} subjects with outcome {one['sentence']}" for one in met
+    )
+
+
+def _known(learnt: Learnt, part: str, store: Store, outcomes: Collection[str]) -> int:
+    if part not in learnt.seen:
+        return 0
+    return learnt.seen[part].among(store.manifest[store.manifest["subject"].isin(outcomes)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipelines.classification.described import told_of
 from pipelines.classification.film_finished import write_described
 from pipelines.classification.film_maps import write_maps
 from pipelines.classification.film_tables import evaluable_films, exam_rows, film_table, flow, reasons
@@ -75,10 +77,19 @@ def classify_films(
 
 
 def write_metrics(
-    folder: Path, films: pd.DataFrame, exams: pd.DataFrame, chosen: FilmSelection, warning: str = ""
+    folder: Path,
+    films: pd.DataFrame,
+    exams: pd.DataFrame,
+    chosen: FilmSelection,
+    warning: str = "",
+    met: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Write metrics.json: every measure of `evaluate_levels`, and what must be said of all of them."""
-    metrics = evaluate_levels(films, exams, chosen.film_threshold) | {"warning": warning}
+    """Write metrics.json: every measure of `evaluate_levels`, and what must be said of all of them.
+
+    met: of `met_before`.
+    """
+    metrics = evaluate_levels(films, exams, chosen.film_threshold)
+    metrics |= {"warning": warning, "met_before": list(met)}
     write_json(folder / "metrics.json", metrics)
     return metrics
 
@@ -91,6 +102,7 @@ def told(metrics: dict[str, Any]) -> str:
         f"AUPRC {metrics['pooled']['average_precision']['value']:.3f} over {n['rows']} exams of {n['women']} women, "
         f"{n['positive']} positive; over {film['n']['rows']} films AUC {film['auc']['value']:.3f}"
     )
+    line += told_of(metrics["met_before"])
     return f"{line}; {metrics['warning']}" if metrics["warning"] else line
 
 

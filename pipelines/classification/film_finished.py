@@ -12,11 +12,12 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pipelines.classification.described import FORMAT, KIND, FilmDescription, digest
+from pipelines.classification.described import FORMAT, KIND, FilmDescription
 from pipelines.classification.film_model import FilmNet, load_net
 from pipelines.classification.film_trial import FilmSelection, Trial
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
+from pipelines.training import seen
 from storage.atomic import write_json
 from storage.errors import InputError
 from storage.manifest import Store
@@ -63,8 +64,10 @@ def write_described(
         "trained_on": {
             "data_kind": sorted(set(films["data_kind"])),
             "films": len(trial.train.rows) + len(trial.held_out.rows),
-            "pixels": sorted(digest(pixels) for pixels in set(films["pixels_sha256"])),
-            "subjects": sorted(digest(subject) for subject in learnt),
+            **seen.written(films),
+        },
+        seen.SECTION: {
+            "test": seen.written(store.manifest[store.manifest["subject"].isin(trial.test.rows["subject"])])
         },
         "versions": {package: version(package) for package in _VERSIONS},
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.classification.described import check_study
+from pipelines.classification.described import check_study, met_before
 from pipelines.classification.exams import check_whole, exam_table, exams_to_evaluate, read_films
 from pipelines.classification.film_classify import PRIMARY, told, write_metrics
 from pipelines.classification.film_finished import FinishedFilmModel
@@ -70,7 +70,8 @@ def evaluate_films(
     outcomes = exams_to_evaluate(model, store, study)
     films, exams = _apply(finished, store, folder, outcomes, population, progress)
     record(store.root, identity, exams)
-    return told(write_metrics(folder, films, exams, finished.chosen))
+    met = met_before(model, store, {subject for subject, _ in outcomes})
+    return told(write_metrics(folder, films, exams, finished.chosen, met=met))
 
 
 def _load(model: Path, study: StudyConfig) -> FinishedFilmModel:

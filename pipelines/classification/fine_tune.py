@@ -1,9 +1,10 @@
 """End-to-end training on regions, without multi-crop: the hand paper's supervised model, and ImageNet fine-tuned.
 
 All weights are trained, from those of an encoder, in every training part anew: a backbone and a linear layer, a
-probability per region, the mean of them per subject. A part of the training subjects is held out (of an outer fold
-one inner fold, under the paper's protocol its validation subjects); the weights of the least loss on it count, and
-threshold and calibration come from it. What comes out is an encoder and a layer, as of a frozen encoder.
+probability per region, the mean of them per subject. A part of the training subjects is held out: one inner fold; or
+the part's validation subjects, which the paper's protocol has, and SupCon, whose encoder has learnt the outcomes of the
+others. The weights of the least loss on it count, and threshold and calibration come from it. What comes out is an
+encoder and a layer, as of a frozen encoder.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.exams import FilmSet
 from pipelines.classification.finished import read_part
 from pipelines.classification.probe import Head, Segments
+from pipelines.classification.rounds import Round
 from pipelines.classification.select import Fitted, Selection
 from pipelines.classification.supervised import FilmLearner
 from pipelines.classification.supervised_config import SupervisedConfig
-from pipelines.classification.supervision import METHOD
 from pipelines.evaluation.calibration import fit_logistic, logit
 from pipelines.evaluation.metrics import auc
 from pipelines.evaluation.thresholds import choose_threshold
@@ -37,6 +38,7 @@ from pipelines.pretraining.crops import square_crop
 from pipelines.pretraining.encoder import Encoder
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
+from pipelines.training import seen
 from pipelines.training.loop import fit, save_weights
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import LocalSession, Session, StoppedEarly
@@ -64,14 +66,13 @@ class RegionNet(nn.Module):
 class FineTuning:
     """What the trainings of all parts share.
 
-    images_NSS, masks_NSS: the regions of `segments`, in its order, as `crops.square_crop` makes them. encoder: the
-    folder of the one that each begins from. folder: for checkpoints.
+    images_NSS, masks_NSS: the regions of `segments`, in its order, as `crops.square_crop` makes them. folder: for
+    checkpoints.
     """
 
     segments: Segments
     images_NSS: NDArray[np.uint8]
     masks_NSS: NDArray[np.uint8]
-    encoder: Path
     folder: Path
     config: ClassificationConfig
     num_regions: int
@@ -79,21 +80,17 @@ class FineTuning:
     session: Session
 
     def tune(
-        self,
-        name: str,
-        train: Sequence[str],
-        validation: Sequence[str],
-        seed: int,
-        progress: Progress = silent,
+        self, one: Round, start: Path, rule: str, progress: Progress = silent
     ) -> tuple[Fitted, Segments, Path]:
-        """Train on these subjects; the layer and its choices, all segments as its encoder sees them, and its folder.
+        """Train on a round; the layer and its choices, all segments as its encoder sees them, and its folder.
 
-        name: of the part. validation: subjects to choose by; none holds out an inner fold of `train`, dealt by seed.
+        A round without validation holds out an inner fold of its training subjects. start: folder of the encoder that
+        it begins from. rule: for the threshold.
         Raises TrainingError where a class is absent, StoppedEarly where the session ends it.
         """
-        rule = "0.5" if validation else self.config.threshold
-        if not validation:
-            train, validation = self._hold_out(train, seed)
+        train, validation = (
+            (one.train, one.validation) if one.validation else self._hold_out(one.train, one.inner_seed)
+        )
         config = self.supervised
         learnt, chosen_on = self._films(train), self._films(validation)
         for part, films in (("training", learnt), ("held-out", chosen_on)):
@@ -102,13 +99,13 @@ class FineTuning:
                     f"The {part} subjects of one part are all of one class, so no encoder can be fine-tuned on them: "
                     "give more subjects, or use fewer folds."
                 )
-        settings, tensors = read_part(self.encoder, "encoder")
+        settings, tensors = read_part(start, "encoder")
         backbone = build_backbone(str(settings["backbone"]), channels_of(str(settings["backbone"]), tensors))
         backbone.load_state_dict(tensors)
         seed_torch(config.seed, _WEIGHTS)
-        model, folder = RegionNet(backbone), self.folder / name
+        model, folder = RegionNet(backbone), self.folder / one.name
         result = fit(
-            FilmLearner(model, learnt, chosen_on, config), config, self.session, folder, name, progress
+            FilmLearner(model, learnt, chosen_on, config), config, self.session, folder, one.name, progress
         )
         if result.stopped:
             raise StoppedEarly(result.steps, config.steps)
@@ -121,7 +118,9 @@ class FineTuning:
         head = _head(model.cpu().layer, self.num_regions)
         save_weights(model.backbone, folder / "encoder" / "model.safetensors")
         described = {**settings, "method": f"{settings['method']}{FINE_TUNED}"}
-        write_json(folder / "encoder" / "model.json", {"format": 1, "kind": "encoder", "encoder": described})
+        document = {"format": 1, "kind": "encoder", "encoder": described}
+        document[seen.SECTION] = {"encoder": seen.seen_by(start, "encoder")}
+        write_json(folder / "encoder" / "model.json", document)
         return self._chosen(head, segments.of(validation), train, rule), segments, folder / "encoder"
 
     def _hold_out(self, train: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
@@ -168,7 +167,6 @@ def fine_tuning(
     segmentation: Segmentation,
     rows: pd.DataFrame,
     segments: Segments,
-    encoder: Path,
     folder: Path,
     config: ClassificationConfig,
     num_regions: int,
@@ -177,14 +175,9 @@ def fine_tuning(
 ) -> FineTuning:
     """What the trainings need, its checkpoints in folder/checkpoints. rows: of `film_rows`; segments: evaluable ones.
 
-    ConfigError where supervised.supcon is set: regions are pretrained by pretraining.method; or where that was
-    supcon, which leaves an encoder per fold.
+    ConfigError where supervised.supcon is set: regions are pretrained by pretraining.method.
     """
     supervised = supervised or SupervisedConfig()
-    if read_part(encoder, "encoder")[0]["method"] == METHOD:
-        raise ConfigError(
-            f"classification.encoder=fine_tuned begins from one encoder, but {METHOD} left one per fold."
-        )
     if supervised.supcon:
         raise ConfigError(
             "supervised.supcon=true pretrains whole films; for classification.encoder=fine_tuned choose "
@@ -200,7 +193,6 @@ def fine_tuning(
         segments=segments,
         images_NSS=crops_N2SS[:, 0],
         masks_NSS=crops_N2SS[:, 1],
-        encoder=encoder,
         folder=folder / "checkpoints",
         config=config,
         num_regions=num_regions,

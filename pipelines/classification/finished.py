@@ -2,12 +2,12 @@
 
     model.safetensors   segmenter.*, encoder.*, head.{weight, bias, mean, scale}
     model.json          format, kind, study, segmenter, encoder, head {threshold, l2, slope, intercept, ...},
-                        classification, trained_on, versions
+                        classification, trained_on, seen, versions
 
 Threshold and calibration are what the pooled inner folds choose over all subjects. `trained_on.subjects` are
 digests of pseudonyms: enough to tell that a subject trained the model, not enough to find it elsewhere.
 `trained_on.pixels` are digests of the films' pixels: they tell the same in a store with another key, whose
-pseudonyms differ, to nobody but who holds the film.
+pseudonyms differ, to nobody but who holds the film. `seen` holds the same of segmenter and encoder (`training.seen`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from pipelines.classification.config import ClassificationConfig
-from pipelines.classification.described import FORMAT, KIND, Description, digest
+from pipelines.classification.described import FORMAT, KIND, Description
 from pipelines.classification.probe import Head
 from pipelines.classification.select import Selection
 from pipelines.config import StudyConfig
 from pipelines.pretraining.encoder import Encoder
 from pipelines.segmentation.segment import model_id
+from pipelines.training import seen
 from storage.atomic import write_bytes, write_json
 from storage.errors import InputError
 
@@ -104,8 +105,10 @@ def write_model(
         "trained_on": {
             "data_kind": sorted(set(films["data_kind"])),
             "films": len(films),
-            "pixels": sorted(digest(pixels) for pixels in set(films["pixels_sha256"])),
-            "subjects": sorted(digest(subject) for subject in set(films["subject"])),
+            **seen.written(films),
+        },
+        seen.SECTION: {
+            name: seen.seen_by(path, name) for name, path in (("segmenter", segmenter), ("encoder", encoder))
         },
         "versions": {package: version(package) for package in _VERSIONS},
     }

@@ -59,9 +59,8 @@ class Fitting:
         """The layer of one round, by the round's encoder; outcomes of its test subjects play no part in it."""
         encoder, one = self.encoders.of(one)
         if self.tuning:
-            fitted, segments, encoder = self.tuning.tune(
-                one.name, one.train, one.validation, one.inner_seed, self.progress
-            )
+            rule = "0.5" if self._as_in_the_paper(one) else self.config.threshold
+            fitted, segments, encoder = self.tuning.tune(one, encoder, rule, self.progress)
         else:
             segments = self.labelled.segments(encoder)
             fitted = self._layer(segments, one)
@@ -69,9 +68,12 @@ class Fitting:
             fitted=fitted, train=segments.of(one.train), test=segments.of(one.test), encoder=encoder
         )
 
+    def _as_in_the_paper(self, one: Round) -> bool:
+        return self.protocol == "paper" and bool(one.test)
+
     def _layer(self, segments: Segments, one: Round) -> Fitted:
         train, validation = segments.of(one.train), segments.of(one.validation)
-        if self.protocol == "paper" and one.test:
+        if self._as_in_the_paper(one):
             return fit_by_validation(train, validation, self.num_regions, self.config)
         if one.validation:
             return fit_held_back(train, validation, self.num_regions, self.config)

@@ -60,6 +60,7 @@ def hsg_trial(
     thresholds = {"film": trial.chosen.film_threshold, "exam": trial.chosen.exam_threshold}
     rows = [
         {"method": config.method, "seed": config.seed, "protocol": config.protocol, "level": level}
+        | {"train": trial.train.rows["subject"].nunique()}  # women
         | measures(at_level(trial.tested, level), thresholds[level])
         | ({"warning": BANNER} if config.protocol == "paper" else {})
         for level in LEVELS

@@ -12,7 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from pipelines.classification.cortical import subject_indices
-from pipelines.classification.described import check_study, outcomes_to_evaluate
+from pipelines.classification.described import check_study, met_before, outcomes_to_evaluate, told_of
 from pipelines.classification.embed import write_embeddings
 from pipelines.classification.features import region_features
 from pipelines.classification.finished import FinishedModel
@@ -94,11 +94,12 @@ def evaluate(
     num_regions = len(study.names(finished.config.regions))
     background = Background(people=people(store), limit=limit, num_regions=num_regions, config=config)
     metrics = evaluate_subjects(subjects, BOOTSTRAP_SEED, regions, folds, background=background)
+    metrics["met_before"] = met_before(model, store, outcomes)
     write_json(folder / "metrics.json", metrics)
     auc, n = metrics["auc"], metrics["n"]
     return (
         f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) in {n['evaluable']} of "
-        f"{n['subjects']} subjects, {n['positive']} positive"
+        f"{n['subjects']} subjects, {n['positive']} positive{told_of(metrics['met_before'])}"
     )
 
 

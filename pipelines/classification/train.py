@@ -98,15 +98,15 @@ def classify(
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
     labelled = _labelled(store, bones, segmentation, config, read, outcomes, outside, progress)
-    for reader in folders:
-        labelled.segments(reader)  # into the cache, on all CPUs
     tuning = None
-    if config.encoder == "fine_tuned":
+    if config.encoder != "fine_tuned":
+        for reader in folders:
+            labelled.segments(reader)  # into the cache, on all CPUs
+    else:
         tuning = fine_tuning(
             segmentation,
             labelled.rows,
             labelled.segments(encoder),
-            encoder,
             folder,
             config,
             len(read.regions),
@@ -134,7 +134,7 @@ def classify(
     write_model(folder, segmenter, final.encoder, head, selection, config, study, films)
     if tuning:
         remove_folder(tuning.folder)
-    return _summary(tables["subjects"], split)
+    return _summary(tables["subjects"], tables["folds"], split)
 
 
 def _protocol(
@@ -216,14 +216,14 @@ def _cross_validate(fitting: Fitting, rounds: list[Round]) -> dict[str, pd.DataF
     }
 
 
-def _summary(subjects: pd.DataFrame, split: SplitConfig) -> str:
+def _summary(subjects: pd.DataFrame, folds: pd.DataFrame, split: SplitConfig) -> str:
     if split.protocol == "paper":
         table = paper_table(subjects)
         return (
             f"AUC {table['mean']['auc']:.3f} (SD {table['sd']['auc']:.3f}) over {len(table['seeds'])} seeds as in the "
             "paper; its test sets are too small to rank anything"
         )
-    cohort = Cohort.from_table(subjects)
+    cohort = Cohort.from_table(subjects, folds)
     auc = mean_auc(cohort, cohort.probability_NR, bootstrap_weights(cohort.outcome_N, BOOTSTRAP_SEED))
     not_evaluable = subjects["subject"].nunique() - len(cohort.subjects)
     return (

@@ -11,6 +11,7 @@ Who lacks a value is left out of that comparison, on both sides.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def cross_fitted(cohort: Cohort, inner_logits: Mapping[tuple[int, int], Floats],
 
 def compare(cohort: Cohort, scores: Mapping[str, Floats], weights_BN: Floats) -> list[dict[str, Any]]:
     """One entry per baseline: name, n and positive who have it, its AUC, and network minus baseline with p value."""
-    table = []
+    table, of_all = [], replace(cohort, learnt=None)  # a baseline learns from the whole training part
     for name, score_NR in scores.items():
         has_N = np.isfinite(score_NR).any(axis=1)
         trained = name in ("age_sex", "network_age_sex")
@@ -98,7 +99,7 @@ def compare(cohort: Cohort, scores: Mapping[str, Floats], weights_BN: Floats) ->
                 "label": LABELS[name],
                 "n": int(has_N.sum()),
                 "positive": int(cohort.outcome_N[has_N].sum()),
-                "auc": mean_auc(cohort, score_NR, weights_BN, trained=trained),
+                "auc": mean_auc(of_all, score_NR, weights_BN, trained=trained),
                 "difference": paired_difference(cohort, cohort.probability_NR, score_NR),
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ class Cohort:
     """What every measure is computed from. Subjects without a probability are counted elsewhere.
 
     probability_NR, fold_NR and prediction_NR hold one column per repeat; each subject is tested once in every
-    repeat.
+    repeat. learnt: by (repeat, fold) how many subjects its layer learnt from, where these are not all others.
     """
 
     subjects: list[str]
@@ -25,10 +26,14 @@ class Cohort:
     probability_NR: Floats
     fold_NR: Ints
     prediction_NR: Ints
+    learnt: Mapping[tuple[int, int], int] | None = None
 
     @classmethod
-    def from_table(cls, subjects: pd.DataFrame) -> Cohort:
-        """Cohort of a SUBJECTS table. InputError unless every subject is tested once in every repeat."""
+    def from_table(cls, subjects: pd.DataFrame, folds: pd.DataFrame | None = None) -> Cohort:
+        """Cohort of a SUBJECTS table. InputError unless every subject is tested once in every repeat.
+
+        folds: a FOLDS table, whose `train` says how many subjects a fold's layer learnt from; None: all others.
+        """
         tested = subjects[(subjects["split"] == "test") & subjects["probability"].notna()]
         counts = tested.groupby(["subject", "repeat"]).size()
         num_repeats = tested["repeat"].nunique()
@@ -45,6 +50,7 @@ class Cohort:
             probability_NR=wide["probability"].to_numpy(np.float64).reshape(shape),
             fold_NR=wide["fold"].to_numpy(np.int64).reshape(shape),
             prediction_NR=wide["prediction"].to_numpy(np.int64).reshape(shape),
+            learnt=None if folds is None else _learnt(folds),
         )
 
     @property
@@ -59,9 +65,14 @@ class Cohort:
 
     @property
     def test_over_train(self) -> float:
-        """Subjects who test a fold over those who train it, as the mean over folds: sites are not equally large."""
-        sizes_K = np.unique(self.fold_NR[:, 0], return_counts=True)[1]
-        return float(np.mean(sizes_K / (sizes_K.sum() - sizes_K))) if len(sizes_K) > 1 else 1.0
+        """Subjects who test a fold over those its layer learnt from, as the mean over folds: sites differ in size."""
+        if len(np.unique(self.fold_NR)) < 2:
+            return 1.0
+        total, learnt = len(self.subjects), self.learnt or {}
+        folds = self.fold_members(np.zeros(self.fold_NR.shape))
+        return float(
+            np.mean([len(m) / learnt.get((repeat, fold), total - len(m)) for repeat, fold, m in folds])
+        )
 
     @property
     def is_fixed(self) -> bool:
@@ -84,6 +95,10 @@ class Cohort:
             for repeat in range(self.fold_NR.shape[1])
             for fold in np.unique(self.fold_NR[:, repeat])
         ]
+
+
+def _learnt(folds: pd.DataFrame) -> dict[tuple[int, int], int]:
+    return {(int(row["repeat"]), int(row["fold"])): int(row["train"]) for row in folds.to_dict("records")}
 
 
 def mean_defined(values_BK: Floats) -> Floats:

@@ -92,11 +92,12 @@ def evaluate_subjects(
     """Every measure of the module's docstring.
 
     subjects, regions: tables in the schemas SUBJECTS and REGIONS; rows of other splits than test are ignored.
-    folds: one row per repeat and fold with `slope` and `intercept` of the calibration fitted in its training
-    part. oracle: {auc, low, high} of the phantom cohort. seed: of the bootstrap.
+    folds: FOLDS, one row per repeat and fold: `train`, how many subjects its layer learnt from, and `slope` and
+    `intercept` of the calibration fitted in its training part. oracle: {auc, low, high} of the phantom cohort. seed:
+    of the bootstrap.
     """
     subjects = subjects[subjects["split"] == "test"].sort_values(["repeat", "subject"], ignore_index=True)
-    cohort = Cohort.from_table(subjects)
+    cohort = Cohort.from_table(subjects, folds)
     most = max(subjects["regions_used"], default=0)
     num_regions = (background.num_regions if background else None) or int(most)
     weights_BN = bootstrap_weights(cohort.outcome_N, seed)

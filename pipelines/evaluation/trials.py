@@ -7,6 +7,9 @@ sure the figure is: that is the interval of a difference, which has three forms:
     folds    several parts per seed: Nadeau and Bengio's corrected t over the parts' differences
     splits   one part per seed, of other subjects for each seed: the same, the seeds being random splits
     fixed    one part, the same subjects for every seed: bootstrap of the subjects, the models being given
+
+Its n_test/n_train is counted: who tests a part, over the subjects that the part's model learnt from, of two models the
+one that learnt from fewer. SupCon and fine-tuning hold some of the training part back.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ FOLDS, SPLITS, FIXED, NONE = "folds", "splits", "fixed", "none"
 _PART = ["repeat", "fold"]
 
 # By seed: rows of test predictions with unit (what is tested), subject, outcome, probability (NaN where not
-# evaluable), prediction, repeat and fold.
+# evaluable), prediction, repeat, fold, and train: how many subjects the part's model learnt from.
 Tested = Mapping[int, pd.DataFrame]
 
 
@@ -54,10 +57,10 @@ def measures(
     }
 
 
-def table(asked: PaperTable, tested: Mapping[str, Tested], test_over_train: float) -> list[dict[str, Any]]:
+def table(asked: PaperTable, tested: Mapping[str, Tested]) -> list[dict[str, Any]]:
     """A dict per row that has predictions: `summarise`, and where it is taken from another row, `difference`.
 
-    tested: by name of the trial. test_over_train: subjects, where every seed has one test set.
+    tested: by name of the trial.
     """
     found = []
     for row in asked.rows:
@@ -66,7 +69,7 @@ def table(asked: PaperTable, tested: Mapping[str, Tested], test_over_train: floa
         result: dict[str, Any] = {"row": row.name, **summarise(tested[row.trial])}
         if row.minus is not None and row.minus in tested:
             result["minus"] = row.minus
-            result |= difference(tested[row.trial], tested[row.minus], test_over_train)
+            result |= difference(tested[row.trial], tested[row.minus])
         found.append(result)
     return found
 
@@ -95,14 +98,14 @@ def summarise(tested: Tested) -> dict[str, Any]:
     }
 
 
-def difference(first: Tested, second: Tested, test_over_train: float) -> dict[str, Any]:
+def difference(first: Tested, second: Tested) -> dict[str, Any]:
     """difference {measure: {value, low, high}} of the first minus the second, kind, and paired units.
 
     Only seeds that both have count, and units that both could read.
     """
     pairs = {seed: _paired(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
     kind = _kind(pairs)
-    found = _bootstrapped(pairs) if kind == FIXED else _resampled(pairs, kind, test_over_train)
+    found = _bootstrapped(pairs) if kind == FIXED else _resampled(pairs, kind)
     units = len(pairs[min(pairs)]["unit"].unique()) if pairs else 0
     return {"difference": {n: i.to_dict() for n, i in found.items()}, "kind": kind, "paired": units}
 
@@ -127,7 +130,7 @@ def _measured(part: pd.DataFrame, suffix: str, weights_BN: Floats) -> dict[str, 
 
 def _paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Rows of units that both could read, of the same part."""
-    other = _known(second)[["unit", *_PART, "probability", "prediction"]]
+    other = _known(second)[["unit", *_PART, "probability", "prediction", "train"]]
     return _known(first).merge(other, on=["unit", *_PART], suffixes=("", "_other")).sort_values("unit")
 
 
@@ -143,12 +146,14 @@ def _kind(pairs: Mapping[int, pd.DataFrame]) -> str:
     return SPLITS
 
 
-def _resampled(pairs: Mapping[int, pd.DataFrame], kind: str, test_over_train: float) -> dict[str, Interval]:
+def _resampled(pairs: Mapping[int, pd.DataFrame], kind: str) -> dict[str, Interval]:
     """Nadeau and Bengio over the parts: a row of the matrix for each seed and repeat; with SPLITS one of all seeds."""
-    gains = []
+    gains: list[dict[str, Any]] = []
+    shares = []
     for seed, rows in pairs.items():
         for (repeat, fold), part in rows.groupby(_PART):
             own, other = _values(part), _values(part, "_other")
+            shares.append(part["subject"].nunique() / part[["train", "train_other"]].to_numpy().min())
             gains.append(
                 {
                     "round": (seed, repeat),
@@ -161,11 +166,10 @@ def _resampled(pairs: Mapping[int, pd.DataFrame], kind: str, test_over_train: fl
     for name in MEASURES:
         if kind == FOLDS:
             gain_RF = frame.pivot(index="round", columns="fold", values=name).to_numpy(np.float64)
-            ratio = 1 / (gain_RF.shape[1] - 1)
         else:
-            gain_RF, ratio = frame[name].to_numpy(np.float64)[None], test_over_train
+            gain_RF = frame[name].to_numpy(np.float64)[None]
         if gain_RF.size and kind != NONE:
-            t = corrected_resampled_t(gain_RF, ratio)
+            t = corrected_resampled_t(gain_RF, float(np.mean(shares)))
             found[name] = Interval(t.value, max(t.low, -1.0), min(t.high, 1.0))
         else:
             found[name] = Interval(np.nan, np.nan, np.nan)

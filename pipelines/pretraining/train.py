@@ -21,6 +21,7 @@ from pipelines.pretraining.samples import packed_samples
 from pipelines.pretraining.weights import load_initial
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
+from pipelines.training import seen
 from pipelines.training.loop import fit, save_weights
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import Session, StoppedEarly, until_stopped
@@ -58,6 +59,7 @@ def pretrain(
     if config.initial_weights is not None:
         load_initial(backbone, config.backbone, config.initial_weights)
     figures: dict[str, float] = {}
+    known = store.manifest[:0]
     warnings: list[str] = []
     if config.method != "none":
         sizes = {"pretraining.global_size": config.global_size}
@@ -82,6 +84,7 @@ def pretrain(
         if session.rank == 0:
             for warning in warnings:
                 _log.warning("%s", warning)
+        known = store.manifest[store.manifest["key"].isin(crops.rows["key"].iloc[chosen])]
         crop_samples = packed_samples(crops, chosen, outcomes, packed, config.crop_pixels)
         learner = PretrainingLearner(backbone, crop_samples, config)
         samples = f"{store.fingerprint()} {segmentation.model_id}"
@@ -96,9 +99,8 @@ def pretrain(
         save_weights(backbone, folder / "model.safetensors")
         description = {"backbone": config.backbone, "method": config.method}
         training = {**figures, "warning": " ".join(warnings) or None}
-        write_json(
-            folder / "model.json", {"format": 1, "kind": KIND, KIND: description, "training": training}
-        )
+        document = {"format": 1, "kind": KIND, KIND: description, "training": training}
+        write_json(folder / "model.json", {**document, seen.SECTION: {KIND: seen.written(known)}})
     return figures
 
 

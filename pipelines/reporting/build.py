@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.config import StudyConfig
+from pipelines.config import BONES, StudyConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.progress import Progress, silent
 from pipelines.reporting.collect import collect
@@ -48,7 +48,8 @@ def build_report(
         referenced = any(tile.overlay.reference for tile in worst)
     else:
         metrics = summarise(inputs, evaluation or EvaluationConfig())
-        worst, rest = draw_tiles(inputs, config, progress)
+        # The outlines of bones are no sight of a film that was read whole or in patches.
+        worst, rest = draw_tiles(inputs, config, progress) if inputs.read == BONES else ([], [])
         total = len(inputs.segmentation.films) if inputs.segmentation else 0
         referenced = any(tile.numbers["reference"] for tile in worst)
     metrics["films"] = {

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.config import StudyConfig
+from pipelines.config import BONES, StudyConfig
 from pipelines.evaluation.ledger import Looks, looks
 from pipelines.segmentation.stored import Segmentation, open_segmentation
 from storage.errors import InputError
@@ -68,6 +68,12 @@ class Inputs:
     stages: list[dict[str, Any]]
     oracle: dict[str, Any] | None
     resolved: str
+
+    @property
+    def read(self) -> str:
+        """What stands for the study's bones in these predictions, one of REGIONS; bones where there are none yet."""
+        found = set(self.regions["region"])
+        return next((kind for kind in ("whole", "patches") if found & set(self.study.names(kind))), BONES)
 
     @property
     def phantom(self) -> bool:

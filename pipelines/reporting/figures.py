@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pipelines.config import BONES
 from pipelines.reporting.forest import forest
 from pipelines.reporting.palette import ACCENT, INK, MUTED, PALE, SECOND, dashed, drawing, region_colours
 from pipelines.reporting.worth import agreement, decision
@@ -18,11 +19,13 @@ def draw_all(metrics: Numbers) -> dict[str, str]:
     """Name to SVG text, for every figure whose numbers are there."""
     stamp = "PHANTOM DATA" if metrics["phantom"] else ""
     wanted = []
-    if metrics["segmentation"] and metrics["segmentation"]["films_tested"]:
+    bones = metrics["study"]["read"] == BONES
+    if bones and metrics["segmentation"] and metrics["segmentation"]["films_tested"]:
         wanted.append(dice)
     if metrics["evaluation"]:
         by_exam = metrics["study"]["unit"] == "exam"
-        wanted += [curves, calibration] if by_exam else [forest, curves, calibration, decision, regions]
+        wanted += [curves, calibration] if by_exam else [forest, curves, calibration, decision]
+        wanted += [regions] if bones and not by_exam else []
         wanted += [agreement] if "score" in metrics["evaluation"] else []
     if metrics["training"]:
         wanted.append(training)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.config import BONES
 from pipelines.reporting.palette import ACCENT, MUTED, SECOND, dashed, drawing, region_colours
 
+_READ = {BONES: "all regions", "whole": "whole film", "patches": "mean of the patches"}
 _Row = tuple[str, dict[str, Any], str]
 
 
 def forest(metrics: dict[str, Any], stamp: str) -> str:
     """AUC with its 95 % interval: network, variants of it, every region alone, baselines, oracle."""
     rows = _rows(metrics)
-    names = "AUC of the network, of each region alone, of the baselines and of the oracle"
+    alone = ", of each region alone" if metrics["study"]["read"] == BONES else ""
+    names = f"AUC of the network{alone}, of the baselines and of the oracle"
     with drawing("forest", names, (9.4, 0.75 + 0.25 * len(rows)), 1, stamp) as drawn:
         axes = drawn.axes[0]
         axes.axvline(0.5, **dashed())
@@ -48,11 +51,11 @@ def forest(metrics: dict[str, Any], stamp: str) -> str:
 def _rows(metrics: dict[str, Any]) -> list[_Row]:
     evaluation = metrics["evaluation"]
     colours = region_colours(metrics["study"]["regions"])
-    rows: list[_Row] = [
-        ("network, all regions", evaluation["auc"], ACCENT),
-        ("only subjects with every region", evaluation["auc_all_regions"], ACCENT),
-        ("pooled over folds", evaluation["pooled"]["auc"], ACCENT),
-    ]
+    read = metrics["study"]["read"]
+    rows: list[_Row] = [(f"network, {_READ[read]}", evaluation["auc"], ACCENT)]
+    if read == BONES:
+        rows.append(("only subjects with every region", evaluation["auc_all_regions"], ACCENT))
+    rows.append(("pooled over folds", evaluation["pooled"]["auc"], ACCENT))
     by_name = {entry["region"]: entry["auc"] for entry in evaluation.get("regions", [])}
     rows += [(f"{r} alone", by_name[r], colours[r]) for r in metrics["study"]["regions"] if r in by_name]
     rows += [(entry["label"], entry["auc"], MUTED) for entry in evaluation["baselines"]]

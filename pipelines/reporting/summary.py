@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.classification.labelled import people
+from pipelines.classification.supervision import METHOD
 from pipelines.config import BONES
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, wilson
@@ -33,7 +34,8 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
     kinds = sorted(set(inputs.store.manifest["data_kind"]))
     flowed = flow(inputs)
     means = subject_means(inputs.subjects)
-    by_region = region_means(inputs.regions, inputs.study.regions)
+    # A patch is another place on every film, and a whole film is its subject: nothing to tell apart.
+    by_region = region_means(inputs.regions, inputs.study.regions if inputs.read == BONES else [])
     paper = paper_table(inputs.subjects) if _as_in_the_paper(inputs) else None
     evaluation = None if paper else _evaluation(inputs, flowed, config)
     tree: dict[str, Any] = {
@@ -43,6 +45,7 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "phantom": inputs.phantom,
         "source": inputs.source,
         "methods": sorted(set(inputs.subjects["method"])),
+        "held_back": METHOD in set(inputs.subjects["method"]),
         "generation": inputs.store.generation,
         "outside_population": flowed["subjects"] > 0 and flowed["subjects_outside"] == flowed["subjects"],
         "flow": flowed,
@@ -59,7 +62,8 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "run": run_numbers(inputs),
     }
     if evaluation:
-        tree["region_probability"] = populations(means, by_region)
+        if inputs.read == BONES:
+            tree["region_probability"] = populations(means, by_region)
         tree["histogram"] = histogram(means)
         tree["reliability"] = [with_interval(group) for group in evaluation["calibration"]["bins"]]
     result: dict[str, Any] = plain(tree)
@@ -74,6 +78,7 @@ def study_numbers(inputs: Inputs) -> dict[str, Any]:
         "positive": inputs.study.positive,
         "regions": inputs.study.regions,
         "num_regions": len(inputs.study.regions),
+        "read": inputs.read,
         "rule": f"{inputs.study.outcome_column} {_rule(inputs)}",
         "score": inputs.study.outcome_column.replace("_", "-").capitalize(),
         "minimum_age_years": inputs.study.minimum_age_years,
@@ -95,7 +100,7 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
             scores=inputs.scores,
             people=people(inputs.store),
             limit=parse_rule(inputs.study.outcome_rule).limit,
-            num_regions=len(inputs.study.names(chosen.get("regions", BONES))),
+            num_regions=len(inputs.study.names(inputs.read)),
             sensitivity=float(chosen.get("sensitivity", SENSITIVITY)),
             config=replace(config, contrast=locked),
         )
@@ -104,7 +109,8 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
         )
     auc = evaluation["auc"]["value"]
     oracle = oracle_check(auc, inputs.oracle) if inputs.oracle and auc is not None else None
-    return {"regions": [], **evaluation, "oracle": oracle}
+    alone = evaluation.get("regions", []) if inputs.read == BONES else []
+    return {**evaluation, "regions": alone, "oracle": oracle}
 
 
 def _rule(inputs: Inputs) -> str:
@@ -161,7 +167,7 @@ def _subject_rows(inputs: Inputs, means: pd.DataFrame, by_region: pd.DataFrame) 
             **row[
                 ["outcome", "probability", "probability_sd", "called", "spread", "regions_used", "mci2"]
             ].to_dict(),
-            "regions": [by_region[region].get(name, np.nan) for region in inputs.study.regions],
+            "regions": [by_region[region].get(name, np.nan) for region in by_region.columns],
         }
         for name, row in ordered.iterrows()
     ]

@@ -44,7 +44,7 @@ class SweepPage:
     """What the page is made of.
 
     predictions: by level (subject; or film and exam), trial and seed. left_out: why, by trial. protocol: how a seed
-    tests, in words. test_over_train: subjects, where every seed has one test set. figures: SVG files by caption.
+    tests, in words. figures: SVG files by caption.
     """
 
     title: str
@@ -54,7 +54,6 @@ class SweepPage:
     positive: str
     seed_controls: str
     protocol: str
-    test_over_train: float
     data_kinds: Sequence[str]
     figures: Mapping[str, Path] = field(default_factory=dict)
 
@@ -67,7 +66,7 @@ class SweepPage:
 def write_page(page: SweepPage, folder: Path) -> Path:
     """Write folder/table.csv and folder/table.html; returns the page's path."""
     found = [
-        (level, asked, table(asked, tested, page.test_over_train))
+        (level, asked, table(asked, tested))
         for level, tested in page.predictions.items()
         for asked in page.tables
     ]

@@ -33,6 +33,7 @@ from pipelines.segmentation.samples import (
     split_subjects,
 )
 from pipelines.segmentation.validate import validation_metrics
+from pipelines.training import seen
 from pipelines.training.loop import fit
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import Session, StoppedEarly, until_stopped
@@ -79,7 +80,9 @@ def train_segmenter(
     }
     if session.rank == 0:
         write_bytes(folder / "model.safetensors", (folder / "best.safetensors").read_bytes())
+        known = store.manifest[store.manifest["key"].isin([*trained, *validated])]
         document = {"format": 1, "kind": SECTION, SECTION: settings.to_dict(), "training": summary}
+        document[seen.SECTION] = {SECTION: seen.written(known)}
         write_json(folder / "model.json", document)
     return summary
 

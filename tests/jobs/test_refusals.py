@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jobs.__main__ import main
-from pipelines.classification.described import digest
 from pipelines.config import StudyConfig
+from pipelines.training.seen import digest
 from storage.manifest import Store
 
 FILMS = "height=96 width=96 annotators=1"

@@ -85,6 +85,9 @@ def check_other_women(tmp_path: Path, model: Path, own: Path, capsys: pytest.Cap
     assert exams["probability"].to_numpy() == pytest.approx(predicted["probability"].to_numpy())
     assert len(list((store / "splits").glob("evaluation-*.parquet"))) == 1
     assert main(["report", "study=hsg", f"store={store}", f"out={out}"]) == 0
+    shown = json.loads((out / "report" / "metrics.json").read_text())["evaluation"]
+    for level in (shown, shown["film"]):
+        assert level["oracle"]["value"] >= 0.5 and not level["oracle"]["alarm"]
     capsys.readouterr()
     assert main(["evaluate", *words, f"store={own}"]) == 2
     assert "has learnt from" in capsys.readouterr().err

@@ -10,12 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipelines.classification.embed import embed
 from pipelines.classification.finished import FinishedModel
 from pipelines.classification.predict import evaluate, predict
+from pipelines.training.seen import written
 from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import EMBEDDINGS, EVALUABLE, REGIONS, SUBJECTS
@@ -72,8 +74,8 @@ def test_a_model_is_not_evaluated_on_its_own_subjects(
     with pytest.raises(InputError) as caught:
         evaluate(finished, developed.store, tmp_path, toys.STUDY)
     assert str(caught.value) == (
-        f"The model in {finished} has learnt from 48 of 48 subjects with outcome in {developed.store.root}; "
-        "evaluate it on others. Its own are predicted in the folds of the stage classify."
+        f"The classifier of the model in {finished} has learnt from 48 of 48 subjects with outcome in "
+        f"{developed.store.root}; evaluate it on others. Its own are predicted in the folds of the stage classify."
     )
 
 
@@ -84,9 +86,50 @@ def test_a_model_is_not_evaluated_on_its_own_films_under_another_key(
     with pytest.raises(InputError) as caught:
         evaluate(finished, store, tmp_path, toys.STUDY)
     assert str(caught.value) == (
-        f"The model in {finished} has learnt from 48 of 56 films in {store.root}; "
+        f"The classifier of the model in {finished} has learnt from 48 of 56 films in {store.root}; "
         "evaluate it on others. Its own are predicted in the folds of the stage classify."
     )
+
+
+def with_outcome_of(store: Store, root: Path, subject: str, key: str) -> Store:
+    """Another hospital's store, of another key, in which one of the model's unlabelled subjects now has an outcome."""
+    other = renamed(store, root)
+    films = other.manifest.assign(pixels_sha256=[f"new {key}" for key in other.manifest["key"]])
+    mine = store.manifest["subject"] == subject
+    films.loc[mine, "pixels_sha256"] = store.manifest.loc[mine, "pixels_sha256"]
+    films.loc[mine, "subject"] = key
+    other.commit(films, other.annotations, other.exclusions)
+    row = other.outcomes.iloc[[0]].assign(subject=key)
+    other.write_outcomes(pd.concat([other.outcomes, row], ignore_index=True))
+    return other
+
+
+@pytest.mark.parametrize("name", ["t-another", "s1050"])
+def test_a_model_is_not_evaluated_on_whom_its_segmenter_learnt_from(
+    finished: Path, developed: Any, toys: ModuleType, tmp_path: Path, name: str
+) -> None:
+    """Known by the film under another store's pseudonym, or by the pseudonym."""
+    store = with_outcome_of(developed.store, tmp_path / "store", "s1050", name)
+    with pytest.raises(InputError, match=r"The segmenter of the model in .* from masks of 1 of 49 subjects"):
+        evaluate(finished, store, tmp_path, toys.STUDY)
+
+
+def test_whom_pretraining_alone_has_met_is_a_warning(
+    finished: Path, new_store: Store, toys: ModuleType, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(finished, model)
+    document = json.loads((model / "model.json").read_text("utf-8"))
+    assert document["seen"]["encoder"] == {"subjects": [], "pixels": []}  # an encoder as it was initialised
+    met = new_store.manifest[new_store.manifest["subject"].isin(["s2003", "s2004", "s2013"])]
+    document["seen"]["encoder"] = written(met)
+    (model / "model.json").write_text(json.dumps(document))
+    line = evaluate(model, new_store, tmp_path, toys.STUDY)
+    assert "2 of 12 subjects with outcome were among the films that pretrained the encoder" in line
+    found = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["met_before"]
+    assert [(one["part"], one["subjects"], one["of"]) for one in found] == [
+        ("encoder", 2, 12)
+    ]  # s2013 has none
 
 
 def test_a_child_by_the_outcomes_age_alone_gets_no_probability(

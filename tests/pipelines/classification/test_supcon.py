@@ -19,13 +19,15 @@ from safetensors.numpy import load_file
 from jobs.classify import classify
 from jobs.compose import settings_for
 from jobs.flow import Flow
-from jobs.pretrain import pretrain
+from jobs.pretrain import check_method, pretrain
 from jobs.progress import shown
 from jobs.registry import JOBS
 from pipelines.classification.finished import FinishedModel
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.classification.supervision import learnt_from
 from pipelines.evaluation.protocols import evaluate_subjects
 from pipelines.progress import Progress
+from pipelines.training.seen import Seen, seen_by
 from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import FOLDS, INNER, SPLITS, SUBJECTS
@@ -34,6 +36,9 @@ from storage.tables import read_table
 SMALL = ["method=supcon", "backbone=test_resnet", "steps=4", "batch_size=16", "warmup_steps=1", "bf16=false"]
 SMALL += ["checkpoint_every_steps=1", "threads=1", "crop_pixels=40", "global_size=32", "local_size=32"]
 SMALL += ["num_local=1", "projection_hidden=16", "projection_size=8", "splits.folds=2", "splits.repeats=1"]
+SUPERVISED = SupervisedConfig(
+    steps=6, warmup_steps=1, batch_size=16, loss="ce", checkpoint_every_steps=2, threads=1
+)
 FOLD = ["repeat-0-fold-0", "repeat-0-fold-1"]
 ENCODERS = [*FOLD, "."]
 
@@ -92,6 +97,12 @@ def test_a_folds_encoder_does_not_hang_on_the_outcomes_of_whom_it_is_tested_on(
     for name, test in zip(FOLD, tested, strict=True):
         assert not known[name] & test
         assert len(known[name]) == 18  # of 24, the rest are held back
+        films = Store.open(root).manifest.set_index("subject", drop=False)
+        seen = Seen.of(seen_by(flow.out / "pretrain" / name, "encoder"))
+        unlabelled = sorted(set(films["subject"]) - tested[0] - tested[1])
+        assert seen.among(films.loc[sorted(test)]) == 0
+        assert seen.among(films.loc[sorted(known[name])]) >= 16  # a film is empty, another too badly drawn
+        assert seen.among(films.loc[unlabelled]) == len(unlabelled) == 8
     assert len(known["."]) == 36
 
     store = Store.open(root)
@@ -180,6 +191,34 @@ def test_each_fold_is_read_by_its_own_encoder_and_chosen_on_whom_it_held_back(
     )
     tested = subjects.dropna(subset="probability").set_index("subject")["fold"]
     assert same[tested.index[tested == 0]].all() and not same[tested.index[tested == 1]].any()
+
+
+def test_fine_tuning_begins_from_the_folds_own_encoder_and_trains_on_whom_it_knows(
+    place: Place, root: Path
+) -> None:
+    flow = place("out")
+
+    def tuned(out: str, second: str) -> Path:
+        """Classified, the second fold's encoder having the weights of another folder."""
+        begun = place(out)
+        begun.settings.classification = replace(begun.settings.classification, encoder="fine_tuned")
+        begun.settings.supervised = SUPERVISED
+        shutil.copytree(flow.out / "pretrain", begun.out / "pretrain")
+        weights_of = [flow.out / "pretrain" / second, begun.out / "pretrain" / FOLD[1]]
+        shutil.copy(*(folder / "model.safetensors" for folder in weights_of))
+        check_method(begun.settings)
+        return classify(begun, root).path
+
+    found = {name: tuned(f"tuned-{name}", name) for name in (FOLD[1], ".")}
+    tables = [
+        read_table(folder / "subjects.parquet", SUBJECTS).set_index("subject") for folder in found.values()
+    ]
+    assert set(tables[0]["method"]) == {"supcon, fine-tuned"}
+    differ = (tables[0]["probability"] - tables[1]["probability"]).abs() > 1e-9
+    read = tables[0]["probability"].notna()
+    assert not differ[tables[0]["fold"] == 0].any() and differ[read & (tables[0]["fold"] == 1)].all()
+    folds = read_table(found["."] / "folds.parquet", FOLDS)
+    assert (folds["train"] <= 18).all()  # of 24: it is chosen on whom the encoder was denied
 
 
 def test_encoders_of_other_splits_are_refused(place: Place, root: Path) -> None:

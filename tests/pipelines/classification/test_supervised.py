@@ -36,7 +36,7 @@ from pipelines.training.session import LocalSession
 from storage.config import IngestConfig
 from storage.errors import ConfigError, InputError
 from storage.manifest import Store
-from storage.schemas import EVALUABLE, REGIONS
+from storage.schemas import EVALUABLE, EXAMS, REGIONS
 from storage.tables import read_table
 
 STUDY = StudyConfig(
@@ -135,11 +135,27 @@ def test_a_finished_model_reads_films_as_its_stage_did(cohort: Path, tmp_path: P
     np.testing.assert_allclose(read[said.index], said, rtol=1e-6)
     with pytest.raises(InputError, match=r"has learnt from \d+ of \d+ subjects with outcome"):
         evaluate_films(tmp_path / "model", store, tmp_path / "evaluated", STUDY)
+    evaluated_again(store, tmp_path, exams=read_table(tmp_path / "model" / "exams.parquet", EXAMS))
     settings = json.loads((tmp_path / "model" / "model.json").read_text())
     settings["supervised"]["backbone"] = "resnet18"
     (tmp_path / "model" / "model.json").write_text(json.dumps(settings))
     with pytest.raises(InputError, match="are not those of resnet18"):
         predict_films(tmp_path / "model", store, tmp_path / "other", STUDY)
+
+
+def evaluated_again(store: Store, place: Path, exams: pd.DataFrame) -> None:
+    """The women who tested a model, in a store of their own, may test it again, and are known."""
+    women = set(exams.loc[exams["split"] == "test", "subject"])
+    shutil.copytree(store.root, place / "theirs")
+    theirs = Store.open(place / "theirs")
+    theirs.commit(
+        theirs.manifest[theirs.manifest["subject"].isin(women)], theirs.annotations[:0], theirs.exclusions
+    )
+    theirs.write_outcomes(theirs.outcomes[theirs.outcomes["subject"].isin(women)])
+    line = evaluate_films(place / "model", theirs, place / "again", STUDY)
+    assert f"; {len(women)} of {len(women)} subjects with outcome tested this model in the study" in line
+    (met,) = json.loads((place / "again" / "metrics.json").read_text())["met_before"]
+    assert (met["part"], met["subjects"], met["of"]) == ("test", len(women), len(women))
 
 
 def test_the_young_neither_train_nor_test_nor_get_a_probability(cohort: Path, tmp_path: Path) -> None:

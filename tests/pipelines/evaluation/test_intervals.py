@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import Ridge
@@ -103,6 +104,19 @@ def test_folds_of_unequal_size_count_as_large_as_they_are(sizes: list[int], rati
     )
     assert cohort.test_over_train == pytest.approx(ratio)
     assert cohort.widening == pytest.approx(np.sqrt(1 + len(sizes) * ratio))
+
+
+def test_what_a_fold_holds_back_does_not_count_as_trained_on() -> None:
+    """Of SupCon a quarter of each training part chooses the threshold; layer and encoder learn from the rest."""
+    fold_N = np.arange(200) % 5
+    subjects = pd.DataFrame(
+        {"subject": [f"s{number:03d}" for number in range(200)], "outcome": np.arange(200) // 5 % 2}
+        | {"probability": 0.5, "prediction": 0, "fold": fold_N, "repeat": 0, "split": "test"}
+    )
+    folds = pd.DataFrame({"repeat": 0, "fold": range(5), "train": 120})
+    assert Cohort.from_table(subjects).test_over_train == pytest.approx(40 / 160)
+    assert Cohort.from_table(subjects, folds).test_over_train == pytest.approx(40 / 120)
+    assert Cohort.from_table(subjects, folds).widening == pytest.approx(np.sqrt(1 + 5 / 3))
 
 
 def test_folds_of_a_null_are_covered_by_the_widened_interval_alone() -> None:

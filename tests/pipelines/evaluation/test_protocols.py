@@ -64,7 +64,11 @@ def test_null_cohorts_hold_one_half(cohort_tables: Simulate) -> None:
 def test_calibration_of_the_folds_leaves_the_ranking_within_a_fold(cohort_tables: Simulate) -> None:
     subjects, _ = cohort_tables(effect=1.0)
     folds = pd.DataFrame(
-        [{"repeat": r, "fold": f, "slope": 1.0, "intercept": 0.0} for r in range(2) for f in range(5)]
+        [
+            {"repeat": r, "fold": f, "train": 80, "slope": 1.0, "intercept": 0.0}
+            for r in range(2)
+            for f in range(5)
+        ]
     )
     folds.loc[0, "slope"] = np.nan
     pooled = evaluate_subjects(subjects, seed=1, folds=folds)["pooled"]

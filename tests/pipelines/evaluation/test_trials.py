@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pipelines.evaluation.intervals import corrected_resampled_t
 from pipelines.evaluation.tables import PaperTable, TableRow
 from pipelines.evaluation.trials import difference, summarise, table
 
 
-def predicted(calls: dict[tuple[int, int], str], outcomes: str = "1100") -> pd.DataFrame:
-    """Rows of parts (repeat, fold), whose subjects' outcomes are given: + called, - not, . not evaluable."""
+def predicted(calls: dict[tuple[int, int], str], outcomes: str = "1100", train: int = 80) -> pd.DataFrame:
+    """Rows of parts (repeat, fold), whose subjects' outcomes are given: + called, - not, . not evaluable.
+
+    train: how many subjects every part's model learnt from.
+    """
     rows = []
     for (repeat, fold), signs in calls.items():
         for number, (sign, outcome) in enumerate(zip(signs, outcomes, strict=True)):
@@ -21,6 +25,7 @@ def predicted(calls: dict[tuple[int, int], str], outcomes: str = "1100") -> pd.D
             rows.append(
                 {"unit": subject, "subject": subject, "outcome": int(outcome), "repeat": repeat, "fold": fold}
                 | {"probability": probability, "prediction": {"+": 1, "-": 0, ".": -1}[sign]}
+                | {"train": train}
             )
     return pd.DataFrame(rows)
 
@@ -50,12 +55,12 @@ def missed(errors: int) -> str:
 def test_differences_over_folds_are_nadeau_and_bengios() -> None:
     outcomes = "1" * 10 + "0" * 10
     errors = {1: (2, 3), 2: (2, 4)}
-    better = {seed: predicted({(0, 0): missed(0), (0, 1): missed(0)}, outcomes) for seed in errors}
+    better = {seed: predicted({(0, 0): missed(0), (0, 1): missed(0)}, outcomes, 20) for seed in errors}
     worse = {
-        seed: predicted({(0, 0): missed(first), (0, 1): missed(second)}, outcomes)
+        seed: predicted({(0, 0): missed(first), (0, 1): missed(second)}, outcomes, 20)
         for seed, (first, second) in errors.items()
     }
-    found = difference(better, worse, test_over_train=9.0)
+    found = difference(better, worse)
     gains_RF = np.array([[0.1, 0.15], [0.1, 0.2]])  # of accuracy, by seed and fold
     variance = np.square(gains_RF - gains_RF.mean(axis=1, keepdims=True)).sum() / 2
     half = stats.t.ppf(0.975, 2) * np.sqrt(variance * (1 / 2 + 1 / 1))
@@ -69,13 +74,27 @@ def test_differences_over_folds_are_nadeau_and_bengios() -> None:
     assert found["difference"]["f1"]["value"] == pytest.approx(of_means)
 
 
+def test_the_method_that_learnt_from_fewer_subjects_sets_the_width() -> None:
+    """SupCon and fine-tuning hold some of the training part back: n_train is what is left of it."""
+    outcomes = "1" * 10 + "0" * 10
+    whole = {1: predicted({(0, 0): missed(0), (0, 1): missed(0)}, outcomes, 20)}
+    for train in (20, 15):
+        held_back = {1: predicted({(0, 0): missed(2), (0, 1): missed(3)}, outcomes, train)}
+        for first, second, sign in ((whole, held_back, 1), (held_back, whole, -1)):
+            accuracy = difference(first, second)["difference"]["accuracy"]
+            gains_1F = sign * np.array([[0.1, 0.15]])
+            expected = corrected_resampled_t(gains_1F, test_over_train=20 / train)
+            assert accuracy["value"] == pytest.approx(expected.value)
+            assert accuracy["high"] == pytest.approx(expected.high)
+
+
 def test_random_splits_are_the_parts_where_each_seed_has_one() -> None:
     outcomes = "1" * 10 + "0" * 10
     better = {seed: predicted({(0, seed): missed(0)}, outcomes) for seed in (1, 2, 3)}
     worse = {seed: predicted({(0, seed): missed(seed)}, outcomes) for seed in (1, 2, 3)}
-    found = difference(better, worse, test_over_train=1 / 8)
+    found = difference(better, worse)
     gains = np.array([0.05, 0.1, 0.15])
-    half = stats.t.ppf(0.975, 2) * np.sqrt(gains.var(ddof=1) * (1 / 3 + 1 / 8))
+    half = stats.t.ppf(0.975, 2) * np.sqrt(gains.var(ddof=1) * (1 / 3 + 20 / 80))
     accuracy = found["difference"]["accuracy"]
     assert found["kind"] == "splits"
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((gains.mean() - half, gains.mean() + half))
@@ -88,7 +107,7 @@ def test_one_test_set_redraws_its_subjects() -> None:
         1: predicted({(0, 0): "+" * 10 + "-" * 50}, outcomes),
         2: predicted({(0, 0): "+" * 12 + "-" * 48}, outcomes),
     }
-    found = difference(better, worse, test_over_train=1 / 4)
+    found = difference(better, worse)
     recall = found["difference"]["recall"]
     assert found["kind"] == "fixed" and found["paired"] == 60
     assert recall["value"] == pytest.approx(0.9 - 0.55)
@@ -102,16 +121,16 @@ def test_films_of_one_woman_are_redrawn_together() -> None:
     outcomes = "10" * 20
     films = predicted({(0, 0): "".join(rng.choice(["+", "-"], 40))}, outcomes)
     other = predicted({(0, 0): "".join(rng.choice(["+", "-"], 40))}, outcomes)
-    alone = difference({1: films}, {1: other}, 1 / 4)["difference"]["accuracy"]
+    alone = difference({1: films}, {1: other})["difference"]["accuracy"]
     doubled, other_doubled = (
         pd.concat([rows, rows.assign(unit=rows["unit"] + "b")]) for rows in (films, other)
     )
-    found = difference({1: doubled}, {1: other_doubled}, 1 / 4)["difference"]["accuracy"]
+    found = difference({1: doubled}, {1: other_doubled})["difference"]["accuracy"]
     assert found == pytest.approx(alone)  # twice the films of the same women tell nothing new
 
 
 def test_only_units_that_both_could_read_are_compared() -> None:
-    found = difference({1: predicted({(0, 0): "++-."})}, {1: predicted({(0, 0): ".+-+"})}, 1 / 4)
+    found = difference({1: predicted({(0, 0): "++-."})}, {1: predicted({(0, 0): ".+-+"})})
     assert found["paired"] == 2 and found["difference"]["accuracy"]["value"] == 0
 
 
@@ -125,7 +144,7 @@ def test_a_row_without_trials_is_left_out_of_the_table() -> None:
         ],
     )
     rows = {1: predicted({(0, 0): "++--"})}
-    found = table(asked, {"a": rows, "b": {1: predicted({(0, 0): "+---"})}}, 1 / 4)
+    found = table(asked, {"a": rows, "b": {1: predicted({(0, 0): "+---"})}})
     assert [row["row"] for row in found] == ["A", "B"]
     assert found[0]["minus"] == "b" and found[0]["difference"]["accuracy"]["value"] == 0.25
     assert "difference" not in found[1]

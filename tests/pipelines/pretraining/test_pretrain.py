@@ -177,6 +177,7 @@ def test_method_none_is_the_encoder_as_initialised(
         "kind": "encoder",
         "encoder": {"backbone": "test_resnet", "method": "none"},
         "training": {"warning": None},
+        "seen": {"encoder": {"subjects": [], "pixels": []}},
     }
 
 

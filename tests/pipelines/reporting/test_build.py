@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from pipelines.classification.labelled import people
+from pipelines.config import PATCHES
 from pipelines.evaluation.protocols import Background, evaluate_subjects
 from pipelines.reporting.html import written
 from storage import schemas
@@ -248,6 +249,57 @@ class TestProtocols:
         evaluation = fixed.metrics["evaluation"]
         assert {row["name"] for row in evaluation["baselines"]} == {"ost", "mci2"}
         assert evaluation["contrasts"]["primary"] is None and "added_value" not in evaluation
+
+    @pytest.mark.parametrize(
+        ("names", "said"), [(["whole"], "The film was read whole"), (PATCHES, "squares anywhere on the film")]
+    )
+    def test_what_was_not_read_by_bone_is_not_told_by_bone(
+        self, run: Any, tmp_path: Path, names: list[str], said: str
+    ) -> None:
+        shutil.copytree(run.out, tmp_path / "out", ignore=shutil.ignore_patterns("report"))
+        folder = tmp_path / "out" / "classify"
+        regions = read_table(folder / "regions.parquet", schemas.REGIONS)
+        place = regions.groupby(["repeat", "subject", "key"]).cumcount()
+        kept = regions[place < len(names)].assign(region=place.map(dict(enumerate(names))))
+        write_table(folder / "regions.parquet", kept, schemas.REGIONS)
+        other = replace(run, out=tmp_path / "out")
+        page = other.report()
+        words = Page(page).text
+        assert said in words and said not in Page(run.page).text
+        assert not re.findall(r"(?i)\bbones?\b|metacarpal\d|ulna|patch\d", words)
+        figures = {path.stem for path in (other.out / "report" / "figures").iterdir()}
+        assert {"forest", "curves", "calibration", "decision"} <= figures and not figures & {
+            "dice",
+            "regions",
+        }
+        forest = (other.out / "report" / "figures" / "forest.svg").read_text()
+        assert "alone" not in forest and "every region" not in forest
+        assert "region_probability" not in other.metrics and other.metrics["evaluation"]["regions"] == []
+        for attributes, shown in Page(page).numbers:
+            value = look_up(other.metrics, attributes["data-key"])
+            assert shown == written(value, attributes["data-form"])
+
+    def test_after_supcon_the_thresholds_come_from_whom_it_held_back(self, run: Any, tmp_path: Path) -> None:
+        shutil.copytree(run.out, tmp_path / "out", ignore=shutil.ignore_patterns("report"))
+        path = tmp_path / "out" / "classify" / "subjects.parquet"
+        table = read_table(path, schemas.SUBJECTS)
+        write_table(path, table.assign(method="supcon"), schemas.SUBJECTS)
+        words = Page(replace(run, out=tmp_path / "out").report()).text
+        assert "inner folds" not in words and "the quarter of each training part that was held back" in words
+        assert "the pooled inner folds of the training parts" in Page(run.page).text
+
+    def test_whom_the_model_has_met_before_stands_above_the_figures(
+        self, cohorts: ModuleType, tmp_path: Path
+    ) -> None:
+        store = cohorts.make_store(tmp_path / "store", 40, 30)
+        folder = tmp_path / "out" / "evaluate"
+        cohorts.write_predictions(folder, store, repeats=1, folds=1)
+        subjects = read_table(folder / "subjects.parquet", schemas.SUBJECTS)
+        evaluation = evaluate_subjects(subjects, 1, background=Background(people=people(store), limit=-2.5))
+        met = [{"part": "encoder", "subjects": 3, "of": 30, "sentence": "were among the films"}]
+        write_json(folder / "metrics.json", evaluation | {"met_before": met})
+        words = Page(cohorts.Run(store.root, tmp_path / "out").report()).text
+        assert re.search(r"No strangers\. +of +subjects with outcome were among the films", words)
 
     def test_the_locked_contrast_counts_whatever_is_asked_for_later(self, run: Any) -> None:
         evaluation, lock = run.metrics["evaluation"], run.metrics["lock"]

@@ -20,6 +20,7 @@ def predicted(quality: float, seed: int) -> pd.DataFrame:
     return pd.DataFrame(
         {"unit": names, "subject": names, "outcome": outcome_N.astype(int), "probability": probability_N}
         | {"prediction": (probability_N > 0.5).astype(int), "repeat": 0, "fold": np.arange(60) % 5}
+        | {"train": 48}
     )
 
 
@@ -42,7 +43,6 @@ def page() -> SweepPage:
         positive="osteoporosis",
         seed_controls="both",
         protocol="5 folds by subject, each tested once",
-        test_over_train=1 / 8,
         data_kinds=["phantom"],
     )
 

@@ -64,7 +64,14 @@ def make_store(tmp_path: Path) -> StoreMaker:
                 key, (pixels, maps) = f"k{number:03d}", toy_film(number, foot)
                 place = asdict(film_writer.add(f"{key}.image.png", encode_png(pixels)))
                 films.append(
-                    {"key": key, "subject": f"s{number:03d}", "bits": 12, "codec": "png", **place}
+                    {
+                        "key": key,
+                        "subject": f"s{number:03d}",
+                        "bits": 12,
+                        "codec": "png",
+                        "pixels_sha256": key,
+                        **place,
+                    }
                     | dict(zip(("height", "width"), pixels.shape, strict=True))
                     | {"shard": film_writer.path.name}
                 )
