@@ -72,6 +72,7 @@ _ALL = (
         section="ingest",
         common=("study", "cluster"),
         example="radmill outcomes match raw=DIR outcomes=FILE",
+        looks=True,
     ),
     Job(
         name="train-segmenter",
@@ -161,6 +162,7 @@ _ALL = (
         bare="key",
         common=(),
         example="radmill store show KEY store=DIR out=film.png",
+        looks=True,
     ),
     Job(
         name="store sheet",
@@ -180,6 +182,7 @@ _ALL = (
         optional=("out",),
         common=(),
         example="radmill store stats store=DIR out=stats.html",
+        looks=True,
     ),
     Job(
         name="store ls",
@@ -190,6 +193,7 @@ _ALL = (
         section="ls",
         common=(),
         example="radmill store ls store=DIR laterality=L",
+        looks=True,
     ),
     Job(
         name="store find",
@@ -200,6 +204,7 @@ _ALL = (
         section="find",
         common=(),
         example="radmill store find token=abc123 raw=DIR store=DIR",
+        looks=True,
     ),
     Job(
         name="store verify",
@@ -208,6 +213,7 @@ _ALL = (
         required=("store",),
         common=("cluster",),
         example="radmill store verify store=DIR",
+        looks=True,
     ),
     Job(
         name="store repair",
@@ -257,6 +263,7 @@ _ALL = (
         optional=("store", "out"),
         example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
         clusters=("local", "slurm"),
+        looks=True,
     ),
     Job(
         name="status",
@@ -264,6 +271,7 @@ _ALL = (
         page="jobs.status",
         required=("out",),
         example="radmill status out=DIR",
+        looks=True,
     ),
     Job(
         name="logs",
@@ -274,6 +282,7 @@ _ALL = (
         section="logs",
         example="radmill logs out=DIR stage=segment index=3 -f",
         flags={"-f": "follow=true"},
+        looks=True,
     ),
     Job(
         name="cancel",
@@ -295,6 +304,7 @@ _ALL = (
         page="jobs.dashboard",
         required=("out",),
         example="radmill dashboard out=DIR",
+        looks=True,
     ),
 )
 
