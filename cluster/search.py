@@ -11,14 +11,14 @@ import json
 import logging
 import pickle
 import shutil
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.beside import beside
 from cluster.local_ray import connected
-from cluster.workers import POLL_S, named
+from cluster.workers import named
 from storage.atomic import write_bytes, write_json
 from storage.errors import RadmillError
 
@@ -70,7 +70,8 @@ def search(
 
     function: importable by its name on every node, its result JSON values. cpus: of a Ray on this machine; one
     that RAY_ADDRESS names has what it has. is_done, on_done: whether a trial's row is kept, and keep it; called
-    in this process, one at a time, as trials end. stop_file: while it is there no trial begins.
+    in this process, one at a time, as trials end. stop_file: while it is there no trial begins, and those that run
+    are waited for: they look for it too, if they can end early.
 
     Raises:
         TrialsFailed: after all others ended. SearchStopped: the stop file came, or a trial was told to stop.
@@ -93,6 +94,7 @@ def search(
         finally:
             _Listener.done = None
     if results is None:
+        shutil.rmtree(place, ignore_errors=True)  # there, trials that never began count as ended
         raise SearchStopped("Stopped between trials; the same command goes on from there.")
     for result in results:
         if not result.error and result.metrics and "row" in result.metrics:
@@ -144,7 +146,11 @@ def _tuner(
         "trials": {trial.id: dict(trial.params) for trial in trials},
     }
     trainable = tune.with_resources(run_trial, {"cpu": cpus, "gpu": gpus})
-    if asked.exists() and json.loads(asked.read_text("utf-8")) == json.loads(json.dumps(question)):
+    if (
+        place.exists()
+        and asked.exists()
+        and json.loads(asked.read_text("utf-8")) == json.loads(json.dumps(question))
+    ):
         if readable(place):
             return tune.Tuner.restore(str(place), trainable, resume_unfinished=True, resume_errored=True)
         _log.warning("Tune's notes in %s can't be read; trials without a row start anew.", place)
@@ -163,7 +169,11 @@ def _tuner(
     tuner = tune.Tuner(
         trainable,
         param_space={"sample": tune.grid_search(samples)},
-        tune_config=tune.TuneConfig(trial_dirname_creator=_trial_name, trial_name_creator=_trial_name),
+        tune_config=tune.TuneConfig(
+            trial_dirname_creator=_trial_name,
+            trial_name_creator=_trial_name,
+            scheduler=None if stop_file is None else _scheduler(stop_file.absolute()),
+        ),
         run_config=tune.RunConfig(
             name=place.name, storage_path=str(place.parent), callbacks=[_callback()], verbose=0
         ),
@@ -221,25 +231,33 @@ def _callback() -> Any:
     return Rows()
 
 
+def _scheduler(stop_file: Path) -> Any:
+    from ray.tune.experiment import Trial as TuneTrial
+    from ray.tune.schedulers import FIFOScheduler
+
+    class UntilStopped(FIFOScheduler):  # type: ignore[misc]
+        """In order; once the stop file is there, those that wait are dropped: each would take seconds to begin."""
+
+        def choose_trial_to_run(self, tune_controller: Any) -> Any:
+            if not stop_file.exists():
+                return super().choose_trial_to_run(tune_controller)
+            for trial in tune_controller.get_trials():
+                if trial.status == TuneTrial.PENDING:
+                    tune_controller.stop_trial(trial)
+            return None
+
+    return UntilStopped()
+
+
 def _fit(tuner: Any, stop_file: Path | None) -> Any:
-    """Tune's results; None where the stop file came first. In a thread, so that signals are heard at once."""
-    outcome: list[Any] = []
-
-    def fit() -> None:
-        try:
-            outcome.append(tuner.fit())
-        except BaseException as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=fit, name="ray-tune", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_S)
-    if stop_file is not None and stop_file.exists():
-        return None
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    """Tune's results; None where the stop file came first."""
+    results = None
+    try:
+        results = beside(tuner.fit, "ray-tune")
+    except Exception:
+        if stop_file is None or not stop_file.exists():
+            raise
+    return None if stop_file is not None and stop_file.exists() else results
 
 
 def _raise_failures(trials: Sequence[Trial], is_done: Callable[[str], bool], failed: Path) -> None:

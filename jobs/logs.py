@@ -58,7 +58,7 @@ def _log(submission: Submission, stage: str | None, index: int | None) -> Path:
         path = log_of(submission.folder / step.name, step.tasks[index].job)
     else:
         raise InputError(
-            f"index={index} is none of {counted(len(step.tasks), 'task')} of {step.name}, which count from 0."
+            f"index={index} is none of the {counted(len(step.tasks), 'task')} of {step.name}, which count from 0."
         )
     if path is None:
         raise InputError(

@@ -45,7 +45,7 @@ def plan(words: Sequence[str]) -> int:
     from jobs.compose import settings_for
     from storage.errors import ConfigError
 
-    if words and words[0] == "info":
+    if list(words) == ["info"]:
         print(_looks("info", PLAIN["info"]))
         return 0
     if not words or words[0] in PLAIN:

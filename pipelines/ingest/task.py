@@ -29,7 +29,7 @@ from pipelines.ingest.guard import GuardedPool
 from storage.atomic import remove_folder, replacing, write_json
 from storage.config import IngestConfig
 from storage.errors import InputError, StorageError
-from storage.identity import Secret, key_path, owner_secret, work_path
+from storage.identity import Secret, key_path, lost_secret, owner_secret, work_path
 from storage.radiograph import Limits
 
 _DECODERS = ("pipelines.ingest.decode",)
@@ -98,10 +98,7 @@ class IngestTask:
         if phantoms and not self.config.key_file:
             return Secret.phantom()
         if (self.store_root / "store.json").exists() and not self.key_path.exists():
-            raise InputError(
-                f"{self.key_path} is missing, the secret behind the pseudonyms in {self.store_root}: put it back, "
-                "or name it by key_file=. Nothing else can take its place."
-            )
+            raise lost_secret(self.store_root, self.key_path)
         return Secret.load_or_create(self.key_path)
 
     def check_secret(self) -> None:

@@ -80,7 +80,7 @@ FORESEEN = [
     ),
     (
         "ingest raw={0}/bare/films store={0}/store key_file={0}/absent.key",
-        "The secret of {0}/store is needed, but {0}/absent.key does not exist",
+        "{0}/absent.key is missing, the secret behind the pseudonyms in {0}/store: put it back, or name it",
     ),
     (
         "ingest raw={0}/bare/films store={0}/new key_file={0}/wrong.csv",
