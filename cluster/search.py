@@ -94,7 +94,6 @@ def search(
         finally:
             _Listener.done = None
     if results is None:
-        shutil.rmtree(place, ignore_errors=True)  # there, trials that never began count as ended
         raise SearchStopped("Stopped between trials; the same command goes on from there.")
     for result in results:
         if not result.error and result.metrics and "row" in result.metrics:
@@ -146,11 +145,7 @@ def _tuner(
         "trials": {trial.id: dict(trial.params) for trial in trials},
     }
     trainable = tune.with_resources(run_trial, {"cpu": cpus, "gpu": gpus})
-    if (
-        place.exists()
-        and asked.exists()
-        and json.loads(asked.read_text("utf-8")) == json.loads(json.dumps(question))
-    ):
+    if asked.exists() and json.loads(asked.read_text("utf-8")) == json.loads(json.dumps(question)):
         if readable(place):
             return tune.Tuner.restore(str(place), trainable, resume_unfinished=True, resume_errored=True)
         _log.warning("Tune's notes in %s can't be read; trials without a row start anew.", place)
@@ -172,7 +167,7 @@ def _tuner(
         tune_config=tune.TuneConfig(
             trial_dirname_creator=_trial_name,
             trial_name_creator=_trial_name,
-            scheduler=None if stop_file is None else _scheduler(stop_file.absolute()),
+            scheduler=None if stop_file is None else _scheduler(stop_file.absolute(), asked),
         ),
         run_config=tune.RunConfig(
             name=place.name, storage_path=str(place.parent), callbacks=[_callback()], verbose=0
@@ -218,10 +213,10 @@ def _trial_name(trial: Any) -> str:
 
 
 def _callback() -> Any:
-    from ray import tune
+    from ray.tune.progress_reporter import TrialProgressCallback
 
-    class Rows(tune.Callback):  # type: ignore[misc]
-        """Rows leave as their trials end."""
+    class Rows(TrialProgressCallback):  # type: ignore[misc]
+        """Rows leave as their trials end; in Tune's own place, which would call completed what was dropped."""
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             result = trial.last_result
@@ -231,7 +226,7 @@ def _callback() -> Any:
     return Rows()
 
 
-def _scheduler(stop_file: Path) -> Any:
+def _scheduler(stop_file: Path, asked: Path) -> Any:
     from ray.tune.experiment import Trial as TuneTrial
     from ray.tune.schedulers import FIFOScheduler
 
@@ -241,6 +236,9 @@ def _scheduler(stop_file: Path) -> Any:
         def choose_trial_to_run(self, tune_controller: Any) -> Any:
             if not stop_file.exists():
                 return super().choose_trial_to_run(tune_controller)
+            asked.unlink(
+                missing_ok=True
+            )  # for Tune, whom it drops has ended: its notes must not be taken up again
             for trial in tune_controller.get_trials():
                 if trial.status == TuneTrial.PENDING:
                     tune_controller.stop_trial(trial)
