@@ -43,6 +43,7 @@ _QUIET = {
     "RAY_WARN_ON_RESOURCE_CONTENTION": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own files hold what a trial says
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a sentence tells them; error.txt beside Tune's notes has them in full
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what the raylet says of a dead worker, we say in one line
 }

@@ -11,14 +11,14 @@ import json
 import logging
 import pickle
 import shutil
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.beside import beside
 from cluster.local_ray import connected
-from cluster.workers import POLL_S, named
+from cluster.workers import named
 from storage.atomic import write_bytes, write_json
 from storage.errors import RadmillError
 
@@ -70,7 +70,8 @@ def search(
 
     function: importable by its name on every node, its result JSON values. cpus: of a Ray on this machine; one
     that RAY_ADDRESS names has what it has. is_done, on_done: whether a trial's row is kept, and keep it; called
-    in this process, one at a time, as trials end. stop_file: while it is there no trial begins.
+    in this process, one at a time, as trials end. stop_file: while it is there no trial begins, and those that run
+    are waited for: they look for it too, if they can end early.
 
     Raises:
         TrialsFailed: after all others ended. SearchStopped: the stop file came, or a trial was told to stop.
@@ -163,7 +164,11 @@ def _tuner(
     tuner = tune.Tuner(
         trainable,
         param_space={"sample": tune.grid_search(samples)},
-        tune_config=tune.TuneConfig(trial_dirname_creator=_trial_name, trial_name_creator=_trial_name),
+        tune_config=tune.TuneConfig(
+            trial_dirname_creator=_trial_name,
+            trial_name_creator=_trial_name,
+            scheduler=None if stop_file is None else _scheduler(stop_file.absolute(), asked),
+        ),
         run_config=tune.RunConfig(
             name=place.name, storage_path=str(place.parent), callbacks=[_callback()], verbose=0
         ),
@@ -208,10 +213,10 @@ def _trial_name(trial: Any) -> str:
 
 
 def _callback() -> Any:
-    from ray import tune
+    from ray.tune.progress_reporter import TrialProgressCallback
 
-    class Rows(tune.Callback):  # type: ignore[misc]
-        """Rows leave as their trials end."""
+    class Rows(TrialProgressCallback):  # type: ignore[misc]
+        """Rows leave as their trials end; in Tune's own place, which would call completed what was dropped."""
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             result = trial.last_result
@@ -221,25 +226,36 @@ def _callback() -> Any:
     return Rows()
 
 
+def _scheduler(stop_file: Path, asked: Path) -> Any:
+    from ray.tune.experiment import Trial as TuneTrial
+    from ray.tune.schedulers import FIFOScheduler
+
+    class UntilStopped(FIFOScheduler):  # type: ignore[misc]
+        """In order; once the stop file is there, those that wait are dropped: each would take seconds to begin."""
+
+        def choose_trial_to_run(self, tune_controller: Any) -> Any:
+            if not stop_file.exists():
+                return super().choose_trial_to_run(tune_controller)
+            asked.unlink(
+                missing_ok=True
+            )  # for Tune, whom it drops has ended: its notes must not be taken up again
+            for trial in tune_controller.get_trials():
+                if trial.status == TuneTrial.PENDING:
+                    tune_controller.stop_trial(trial)
+            return None
+
+    return UntilStopped()
+
+
 def _fit(tuner: Any, stop_file: Path | None) -> Any:
-    """Tune's results; None where the stop file came first. In a thread, so that signals are heard at once."""
-    outcome: list[Any] = []
-
-    def fit() -> None:
-        try:
-            outcome.append(tuner.fit())
-        except BaseException as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=fit, name="ray-tune", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_S)
-    if stop_file is not None and stop_file.exists():
-        return None
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    """Tune's results; None where the stop file came first."""
+    results = None
+    try:
+        results = beside(tuner.fit, "ray-tune")
+    except Exception:
+        if stop_file is None or not stop_file.exists():
+            raise
+    return None if stop_file is not None and stop_file.exists() else results
 
 
 def _raise_failures(trials: Sequence[Trial], is_done: Callable[[str], bool], failed: Path) -> None:

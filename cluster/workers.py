@@ -10,7 +10,6 @@ import itertools
 import json
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cluster.beside import POLL_S, beside
 from cluster.local_ray import connected
 from storage.atomic import write_text
 from storage.errors import ConfigError, RadmillError
@@ -26,7 +26,6 @@ from storage.errors import ConfigError, RadmillError
 Arguments = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
-POLL_S = 0.5  # between two looks at the stop file, and at how far the workers are
 PROGRESS_S = 1.0  # between two lines that rank 0 writes of how far it is
 _COLLECTIVE_TIMEOUT_S = 24 * 3600  # rank 0 may prepare for hours while the others wait; Ray notices the dead
 _START_ATTEMPTS = 3
@@ -110,7 +109,7 @@ def train_on_workers(
             shutil.rmtree(folder / name, ignore_errors=True)  # Ray would resume from its own notes there
             trainer = _trainer(task, workers, cpus_per_worker, gpus, threads or cpus_per_worker, folder, name)
             try:
-                found: Arguments = _fit(trainer, _Relay(told, progress))
+                found: Arguments = beside(trainer.fit, "ray-train", _Relay(told, progress)).return_value
                 return found
             except Exception as error:
                 _raise_users(error)
@@ -172,26 +171,6 @@ def _trainer(
             worker_runtime_env={"env_vars": {name: str(threads) for name in _THREADS}},
         ),
     )
-
-
-def _fit(trainer: Any, relay: Callable[[], None]) -> Any:
-    """Fit in a thread, so that this one hears signals at once and Ray leaves its handlers alone."""
-    outcome: list[Any] = []
-
-    def fit() -> None:
-        try:
-            outcome.append(trainer.fit())
-        except BaseException as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_S)
-        relay()
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0].return_value
 
 
 class _Relay:

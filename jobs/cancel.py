@@ -12,6 +12,7 @@ from cluster.graph_file import close_graph
 from jobs.config import Settings
 from jobs.submission import Submission, live_jobs
 from storage.errors import ClusterError
+from storage.wording import counted
 
 _PATIENCE_S = 90.0  # Slurm gives a job KillWait, 30 s unless configured, between TERM and KILL
 _ASKS_EVERY_S = 2.0
@@ -24,7 +25,7 @@ def main(settings: Settings) -> int:
     with submission.submitting("cancel"):
         live = _ended(submission)
     print(
-        f"Ended {len(live)} jobs; what is finished stays, and the same radmill run goes on from there."
+        f"Ended {counted(len(live), 'job')}; what is finished stays, and the same radmill run goes on from there."
         if live
         else f"No job of out={out} waits or runs; there was nothing to end."
     )

@@ -33,7 +33,6 @@ _KEYS = {
     "population": "adult or child; children get overlays and embeddings, no probability",
     "fresh": "true starts over; records and caches that are named by their content are used again",
 }
-_GROUPS = {"study": "the study, one of", "cluster": "where to run, one of"}
 # What a user sets first, room by room; the other keys follow in the order of the room's config.
 _FIRST = {
     "phantoms": ("subjects", "unlabelled", "population", "effect", "appearance", "format", "seed"),
@@ -102,7 +101,10 @@ def _row(left: str, about: str, width: int) -> str:
 
 
 def _singles(job: Job, keys: Sequence[str], values: Mapping[str, object]) -> list[tuple[str, str]]:
-    about = _KEYS | {group: f"{about}: {', '.join(choices(group))}" for group, about in _GROUPS.items()}
+    about = _KEYS | {
+        "study": f"the study, one of: {', '.join(choices('study'))}",
+        "cluster": f"where to run: {', '.join(job.clusters)}",
+    }
     return [
         (f"{key}={values.get(key, '')}", about.get(f"{job.name}.{key}", about.get(key, ""))) for key in keys
     ]

@@ -27,7 +27,7 @@ ORACLE = ("oracle.json", "films.csv")  # which phantoms of whole films have besi
 
 
 def check(settings: Settings) -> None:
-    """Every path is there; the sheet has its columns, and so has the table of overrides."""
+    """Every path is there; the sheet has its columns, and so has the table of overrides; the secret is the store's."""
     from pipelines.ingest.overrides import read_overrides
     from pipelines.outcomes.sheet import read_outcome_sheet
 
@@ -39,11 +39,25 @@ def check(settings: Settings) -> None:
         read_outcome_sheet(Path(settings.outcomes), settings.study, mapping)
     if settings.ingest.overrides:
         read_overrides(existing(settings.ingest.overrides, "ingest.overrides"))
+    ingest_task(settings, Path(str(settings.store)), None).check_secret()
+
+
+def new_secret(settings: Settings) -> str | None:
+    """What to say before a secret is made where the user named its file: a mistyped path would be another's."""
+    key_file = settings.ingest.key_file
+    if key_file is None or Path(key_file).exists():
+        return None
+    return (
+        f"key_file={key_file} does not exist, so a new secret is made there: nobody has the same pseudonym as in "
+        "stores of another secret. Name the other's file if the same people shall have the same pseudonyms."
+    )
 
 
 def main(settings: Settings) -> int:
     """`radmill ingest raw=DIR store=DIR`."""
     store = Path(str(settings.store))
+    if said := new_secret(settings):
+        console.print(said, markup=False)
     with held("ingest", store), shown("ingest") as progress:
         summary = _ingest(settings, store, progress)
     console.print(f"{summary} in {store}", markup=False)

@@ -12,6 +12,7 @@ from jobs.overview import StepStatus, is_live, log_of, overview
 from jobs.submission import Submission
 from jobs.tasks import DONE, FAILED, RUNNING
 from storage.errors import InputError
+from storage.wording import counted
 
 _LOOKS_EVERY_S = 0.5
 _ASKS_EVERY_S = 10.0  # Slurm, whether the run still lives
@@ -57,7 +58,7 @@ def _log(submission: Submission, stage: str | None, index: int | None) -> Path:
         path = log_of(submission.folder / step.name, step.tasks[index].job)
     else:
         raise InputError(
-            f"index={index} is none of the {len(step.tasks)} tasks of {step.name}, which count from 0."
+            f"index={index} is none of the {counted(len(step.tasks), 'task')} of {step.name}, which count from 0."
         )
     if path is None:
         raise InputError(

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from jobs.config import Settings
 from jobs.folders import existing
+from jobs.ingest import new_secret
 from jobs.job import Job
 from jobs.listing import files_below
 from jobs.registry import JOBS, PLAIN
+from storage.wording import counted
 
 EXPECTED_AUC = 0.8
 MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing
@@ -43,18 +45,34 @@ def plan(words: Sequence[str]) -> int:
     from jobs.compose import settings_for
     from storage.errors import ConfigError
 
+    if list(words) == ["info"]:
+        print(_looks("info", PLAIN["info"]))
+        return 0
     if not words or words[0] in PLAIN:
         raise ConfigError(
             "radmill plan needs a job with keys of its own; e.g. radmill plan run raw=DIR store=DIR out=DIR"
         )
     name, rest = split_job(words)
     settings = settings_for(JOBS[name], rest)
-    check(JOBS[name], settings)
+    job = JOBS[name]
+    check(job, settings)
+    if job.looks:
+        print(_looks(name, job.summary))
+        return 0
     print(f"radmill {name} would do the following; nothing is written.")
-    print("\n".join(f"  {line}" for line in _lines(JOBS[name], settings)))
+    lines = _lines(job, settings)
+    # of a job without figures of its own, at least what it is for
+    told = lines if lines and not name.startswith("store ") else [job.summary, *lines]
+    print("\n".join(f"  {line}" for line in told))
     if settings.cluster.kind == "slurm" and name == "run":
         _print_scripts(settings)
     return 0
+
+
+def _looks(name: str, summary: str) -> str:
+    return (
+        f"radmill {name} only looks, so there is nothing to plan; run it without plan. It tells: {summary}."
+    )
 
 
 def _print_scripts(settings: Settings) -> None:
@@ -62,7 +80,7 @@ def _print_scripts(settings: Settings) -> None:
     from jobs.submit import check_accepted, planned
 
     for node, text in planned(settings):
-        tasks = f", {node.width} tasks" if node.width else ""
+        tasks = f", {counted(node.width, 'task')}" if node.width else ""
         print(f"\n  {node.name}{tasks}:\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()))
     if shutil.which("sbatch") is None:
         print("\n  Slurm is not on this machine, so whether it would take them was not asked.")
@@ -95,7 +113,8 @@ def _lines(job: Job, settings: Settings) -> list[str]:
     if "classification" in job.sections:
         splits = settings.splits
         lines.append(
-            f"evaluation: {splits.repeats} repeats of {splits.folds} folds by subject, seeds from {splits.seed}"
+            f"evaluation: {counted(splits.repeats, 'repeat')} of {splits.folds} folds by subject, "
+            f"seeds from {splits.seed}"
         )
         lines += _fold_lines(counts, splits.folds)
     return lines
@@ -109,7 +128,7 @@ def _encoders(settings: Settings) -> str:
     if splits.by == "site":
         return "an encoder for each X-ray machine and one for all, each of "
     folds = splits.repeats * (1 if splits.protocol == "paper" else splits.folds)
-    return f"{folds + 1} encoders, one for each of {folds} folds and one for all, each of "
+    return f"{folds + 1} encoders, one for each of {counted(folds, 'fold')} and one for all, each of "
 
 
 def _counts(job: Job, settings: Settings) -> Counts | None:
@@ -155,7 +174,7 @@ def _precision_lines(counts: Counts) -> list[str]:
         low, high = max(0.0, EXPECTED_AUC - half), min(1.0, EXPECTED_AUC + half)
         expected = f"an AUC of {EXPECTED_AUC:.2f} would have the 95 % interval {low:.2f} to {high:.2f}"
     return [
-        f"outcomes: {counts.subjects:,} subjects, {counts.positives:,} positive",
+        f"outcomes: {counted(counts.subjects, 'subject')}, {counts.positives:,} positive",
         f"expected precision: {expected}",
     ]
 
@@ -186,7 +205,8 @@ def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
         and (rare := min(counts.positives, counts.negatives)) < WOMEN_LEAST
     ):
         lines.append(
-            f"WARNING: {rare} women of the rarer class, but classify needs {WOMEN_LEAST}: it would refuse"
+            f"WARNING: {counted(rare, 'woman', 'women')} of the rarer class, but classify needs {WOMEN_LEAST}: "
+            "it would refuse"
         )
     return lines
 
@@ -195,7 +215,8 @@ def _phantom_lines(settings: Settings) -> list[str]:
     p = settings.phantoms
     films = p.subjects + p.unlabelled
     return [
-        f"phantoms: {films:,} films of {p.height} x {p.width}, {p.annotators} annotators, effect {p.effect or 'null'}"
+        f"phantoms: {counted(films, 'film')} of {p.height} x {p.width}, {counted(p.annotators, 'annotator')}, "
+        f"effect {p.effect or 'null'}"
     ]
 
 
@@ -203,7 +224,12 @@ def _raw_lines(settings: Settings) -> list[str]:
     raw = existing(str(settings.raw), "raw")
     sizes = [size for file in files_below(raw) if (size := _size(file)) is not None]
     shards = math.ceil(len(sizes) / settings.ingest.films_per_shard)
-    return [f"ingest: {len(sizes):,} files, {sum(sizes) / 2**20:,.0f} MB, about {shards:,} shards"]
+    lines = [
+        f"ingest: {counted(len(sizes), 'file')}, {sum(sizes) / 2**20:,.0f} MB, about {counted(shards, 'shard')}"
+    ]
+    if said := new_secret(settings):
+        lines.append(f"secret: {said}")
+    return lines
 
 
 def _size(file: Path) -> int | None:
@@ -217,9 +243,11 @@ def _store_lines(root: Path) -> list[str]:
     from storage.manifest import Store
 
     store = Store.open(root)
-    films, subjects, labelled = store.manifest["key"], store.manifest["subject"], store.outcomes["subject"]
-    counts = f"{len(films):,} films of {subjects.nunique():,} subjects, {labelled.nunique():,} with outcome"
-    return [f"store: {counts}"]
+    films, subjects = len(store.manifest), store.manifest["subject"].nunique()
+    with_outcome = store.outcomes["subject"].nunique()
+    return [
+        f"store: {counted(films, 'film')} of {counted(subjects, 'subject')}, {with_outcome:,} with outcome"
+    ]
 
 
 def _sheet_counts(settings: Settings) -> Counts:

@@ -14,6 +14,33 @@ _LEARNING = (
     "reporting",
 )
 
+
+def _store(
+    word: str,
+    summary: str,
+    example: str,
+    *,
+    required: tuple[str, ...] = ("store",),
+    optional: tuple[str, ...] = (),
+    bare: str | None = None,
+    looks: bool = False,
+) -> Job:
+    """`store WORD`, whose page is jobs.store_WORD and whose keys stand in the section WORD."""
+    return Job(
+        name=f"store {word}",
+        summary=summary,
+        page=f"jobs.store_{word}",
+        required=required,
+        optional=optional,
+        sections=(word,),
+        section=word,
+        common=(),
+        bare=bare,
+        example=f"radmill store {word} {example}",
+        looks=looks,
+    )
+
+
 _ALL = (
     Job(
         name="demo",
@@ -72,6 +99,7 @@ _ALL = (
         section="ingest",
         common=("study", "cluster"),
         example="radmill outcomes match raw=DIR outcomes=FILE",
+        looks=True,
     ),
     Job(
         name="train-segmenter",
@@ -150,27 +178,19 @@ _ALL = (
         section="reporting",
         example="radmill report store=DIR out=DIR",
     ),
-    Job(
-        name="store show",
-        summary="one film: its row, masks, segmentations and, with out=, its picture",
-        page="jobs.store_show",
-        required=("store",),
+    _store(
+        "show",
+        "one film: its row, masks, segmentations and, with out=, its picture",
+        "KEY store=DIR out=film.png",
         optional=("out",),
-        sections=("show",),
-        section="show",
         bare="key",
-        common=(),
-        example="radmill store show KEY store=DIR out=film.png",
+        looks=True,
     ),
-    Job(
-        name="store sheet",
-        summary="a contact sheet of films",
-        page="jobs.store_sheet",
+    _store(
+        "sheet",
+        "a contact sheet of films",
+        "store=DIR out=sheet.png which=flagged masks=true",
         required=("store", "out"),
-        sections=("sheet",),
-        section="sheet",
-        common=(),
-        example="radmill store sheet store=DIR out=sheet.png which=flagged masks=true",
     ),
     Job(
         name="store stats",
@@ -180,26 +200,17 @@ _ALL = (
         optional=("out",),
         common=(),
         example="radmill store stats store=DIR out=stats.html",
+        looks=True,
     ),
-    Job(
-        name="store ls",
-        summary="films, or with reason= what was left out, a line each",
-        page="jobs.store_ls",
-        required=("store",),
-        sections=("ls",),
-        section="ls",
-        common=(),
-        example="radmill store ls store=DIR laterality=L",
+    _store(
+        "ls", "films, or with reason= what was left out, a line each", "store=DIR laterality=L", looks=True
     ),
-    Job(
-        name="store find",
-        summary="which raw file a token stands for; needs the secret",
-        page="jobs.store_find",
+    _store(
+        "find",
+        "which raw file a token stands for; needs the secret",
+        "token=abc123 raw=DIR store=DIR",
         required=("store", "raw"),
-        sections=("find",),
-        section="find",
-        common=(),
-        example="radmill store find token=abc123 raw=DIR store=DIR",
+        looks=True,
     ),
     Job(
         name="store verify",
@@ -208,6 +219,7 @@ _ALL = (
         required=("store",),
         common=("cluster",),
         example="radmill store verify store=DIR",
+        looks=True,
     ),
     Job(
         name="store repair",
@@ -220,36 +232,9 @@ _ALL = (
         common=("study", "cluster"),
         example="radmill store repair store=DIR raw=DIR annotations=DIR",
     ),
-    Job(
-        name="store rebuild",
-        summary="caches made anew from the tars",
-        page="jobs.store_rebuild",
-        required=("store",),
-        sections=("rebuild",),
-        section="rebuild",
-        common=(),
-        example="radmill store rebuild store=DIR what=crops",
-    ),
-    Job(
-        name="store gc",
-        summary="remove what no kept generation needs",
-        page="jobs.store_gc",
-        required=("store",),
-        sections=("gc",),
-        section="gc",
-        common=(),
-        example="radmill store gc store=DIR keep=1 dry=true",
-    ),
-    Job(
-        name="store erase",
-        summary="remove a person from everything in a store, for good",
-        page="jobs.store_erase",
-        required=("store",),
-        sections=("erase",),
-        section="erase",
-        common=(),
-        example="radmill store erase subject=PSEUDONYM store=DIR",
-    ),
+    _store("rebuild", "caches made anew from the tars", "store=DIR what=crops"),
+    _store("gc", "remove what no kept generation needs", "store=DIR keep=1 dry=true"),
+    _store("erase", "remove a person from everything in a store, for good", "subject=PSEUDONYM store=DIR"),
     Job(
         name="doctor",
         summary="whether a run will work: machine, folders, Slurm, every node",
@@ -257,6 +242,7 @@ _ALL = (
         optional=("store", "out"),
         example="radmill doctor out=runs/first cluster=slurm cluster.site=my-cluster.yaml",
         clusters=("local", "slurm"),
+        looks=True,
     ),
     Job(
         name="status",
@@ -264,6 +250,7 @@ _ALL = (
         page="jobs.status",
         required=("out",),
         example="radmill status out=DIR",
+        looks=True,
     ),
     Job(
         name="logs",
@@ -274,6 +261,7 @@ _ALL = (
         section="logs",
         example="radmill logs out=DIR stage=segment index=3 -f",
         flags={"-f": "follow=true"},
+        looks=True,
     ),
     Job(
         name="cancel",
@@ -295,6 +283,7 @@ _ALL = (
         page="jobs.dashboard",
         required=("out",),
         example="radmill dashboard out=DIR",
+        looks=True,
     ),
 )
 

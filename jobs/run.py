@@ -10,9 +10,10 @@ from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import held, record_settings
 from jobs.ingest import check as check_ingest
-from jobs.ingest import left_out_code
+from jobs.ingest import left_out_code, new_secret
 from jobs.owner import check_owner, claim
 from jobs.pretrain import check_method
+from jobs.progress import console
 from jobs.stages import check_segmenter, run_stages
 
 
@@ -31,6 +32,8 @@ def main(settings: Settings) -> int:
 
     cluster=slurm submits it and returns 0.
     """
+    if said := new_secret(settings):
+        console.print(said, markup=False)
     if settings.cluster.kind == "slurm":
         from jobs.submit import submit
 

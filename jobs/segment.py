@@ -21,6 +21,7 @@ from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
 from pipelines.segmentation.described import check_regions
 from storage.atomic import write_json
+from storage.wording import counted
 
 if TYPE_CHECKING:
     from storage.manifest import Store
@@ -81,7 +82,8 @@ def record_segmentation(folder: Path, segmentation: Path, model: Path) -> str:
 
     write_json(folder / "segmentation.json", {"model_id": segmentation.name, "model": str(model.resolve())})
     regions = open_segmentation(segmentation.parents[1], segmentation.name).regions
-    return f"{regions['key'].nunique():,} films, {regions['found'].sum():,} of {len(regions):,} regions found"
+    films, found = regions["key"].nunique(), regions["found"].sum()
+    return f"{counted(films, 'film')}, {found:,} of {counted(len(regions), 'region')} found"
 
 
 def _inputs(store: Store, model: Path) -> dict[str, str]:

@@ -34,6 +34,7 @@ from jobs.train_segmenter import train_segmenter
 from jobs.work import Work, finish, note_begun, taken_up
 from pipelines.progress import Progress
 from storage.errors import ClusterError, ConfigError, InputError, LockedError, RadmillError, StorageError
+from storage.wording import counted
 
 STOPPED_EARLY = 75
 
@@ -187,7 +188,7 @@ def _ask_again(step: Step, work: Work, task: Task, missing: Sequence[int]) -> st
     """
     array = _STEPS[_STEPS.index(step) - 1].name
     listed = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
-    left = f"{len(missing)} of {work.width} tasks of {array} left nothing: {listed}"
+    left = f"{len(missing)} of {counted(work.width, 'task')} of {array} left nothing: {listed}"
     records = read_tasks(work.submission.folder, array, work.submission.id)
     said = [records[index].said for index in missing if index in records and records[index].said]
     first = f" The first said: {said[0]}" if said else ""

@@ -22,6 +22,7 @@ from jobs.config import Settings
 from storage.atomic import write_json, write_text
 from storage.errors import InputError, LockedError, StorageError
 from storage.lock import FolderLock
+from storage.wording import counted
 
 FOLDER = "cluster"
 CLAIM = ".run.json"
@@ -162,9 +163,9 @@ def check_free(folder: Path, but: str = "") -> None:
     if not (live := live_jobs(Path(claim["out"]))):
         return
     raise LockedError(
-        f"{folder} is in use by a run submitted from {claim['host']} on {claim['since']}, of which {len(live)} jobs "
-        f"have not ended (Slurm job {live[0].partition('_')[0]} is the first). radmill status out={claim['out']} "
-        f"shows them; wait, or end them by radmill cancel out={claim['out']}."
+        f"{folder} is in use by a run submitted from {claim['host']} on {claim['since']}; "
+        f"{counted(len(live), 'job')} of it did not end yet (the first is Slurm's {live[0].partition('_')[0]}). "
+        f"radmill status out={claim['out']} shows them; wait, or end them by radmill cancel out={claim['out']}."
     )
 
 

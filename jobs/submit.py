@@ -23,6 +23,7 @@ from jobs.progress import console
 from jobs.steps import Step, run_step, steps_of
 from jobs.submission import FOLDER, Submission
 from storage.errors import InputError
+from storage.wording import counted
 
 
 def submit(settings: Settings, claim: Callable[[], None]) -> int:
@@ -131,9 +132,9 @@ def _interrupted(out: Path, settings: Settings) -> Submission | None:
 def _described(node: Node, ids: list[str]) -> str:
     """Tasks, Slurm ids and resources in words."""
     asked = node.resources
-    tasks = f"{node.width} tasks" if node.width else "1 task"
-    gpus = f", {asked.gpus_per_node} GPUs" if asked.gpus_per_node else ""
+    tasks = counted(node.width or 1, "task")
+    gpus = f", {counted(asked.gpus_per_node, 'GPU')}" if asked.gpus_per_node else ""
     return (
-        f"{tasks:9} Slurm {', '.join(whole_jobs(ids))}: {asked.nodes} node{'s' if asked.nodes > 1 else ''} of "
-        f"{asked.cpus_per_task} CPUs{gpus}, {asked.memory_gb:g} GB, {asked.timeout_min} min"
+        f"{tasks:9} Slurm {', '.join(whole_jobs(ids))}: {counted(asked.nodes, 'node')} of "
+        f"{counted(asked.cpus_per_task, 'CPU')}{gpus}, {asked.memory_gb:g} GB, {asked.timeout_min} min"
     )

@@ -6,7 +6,6 @@ Of a study with bones a trial is pretrain and classify over this run's segmentat
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -16,23 +15,23 @@ from typing import Any
 from cluster.local import num_processes
 from cluster.search import Row, Trial, search
 from jobs import films_stage
-from jobs.compose import settings_from, whole_yaml
+from jobs.compose import whole_yaml
 from jobs.config import Settings
-from jobs.flow import Flow
 from jobs.folders import held, opened_store, regions_id, segmentation_id
-from jobs.pretrain import check_method, pretrain
+from jobs.pretrain import check_method
 from jobs.progress import console
 from jobs.registry import JOBS
-from jobs.session import STOP_FILE, stop_file, stopped_by_signals
-from jobs.sweep_results import classify_films, film_measures, subject_measures
+from jobs.session import stop_file, stopped_by_signals
 from jobs.sweep_tables import write_sweep_tables
+from jobs.sweep_trial import TRIAL, run_trial, twins_of, with_changes, write_trial
 from jobs.training import FOLDER
 from jobs.trials import Sweep, SweepTrial, sweep_of
 from pipelines.config import WHOLE
-from storage.atomic import new_folder, remove_folder, write_bytes, write_json, write_text
+from storage.atomic import remove_folder, write_json, write_text
 from storage.errors import ConfigError, InputError, check_one_of
+from storage.wording import counted
 
-TRIAL, ASKED = "trial.parquet", "asked.json"
+ASKED = "asked.json"
 
 
 def check(settings: Settings) -> None:
@@ -110,9 +109,10 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     def keep(trial: str, row: Row) -> None:
         (folder / trial / TRIAL).unlink(missing_ok=True)
         write_json(folder / trial / ASKED, questions[trial])
-        _write_trial(folder, sweep.name, by_id[trial], row)
+        write_trial(folder, sweep.name, by_id[trial], row)
         console.print(
-            f"sweep            {sum(map(done, by_id))} of {len(trials)} trials: {trial}", markup=False
+            f"sweep            {sum(map(done, by_id))} of {counted(len(trials), 'trial')}: {trial}",
+            markup=False,
         )
 
     common = {"settings": str(asked), "store": str(store), "out": str(out), "stop_file": str(stop)}
@@ -123,7 +123,7 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
                 Trial(
                     id=trial.id,
                     params=common
-                    | {"id": trial.id, "changes": trial.changes, "twins": _twins(trial, trials)},
+                    | {"id": trial.id, "changes": trial.changes, "twins": twins_of(trial, trials)},
                 )
                 for trial in trials
             ],
@@ -139,59 +139,16 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     _aggregate(folder, sweep.name, trials)
     page = write_sweep_tables(_shown(settings, trials), sweep, trials, left_out, store, out)
     console.print(
-        f"Sweep: {len(trials)} trials in {folder / 'sweep.parquet'}, tables in {page}", markup=False
+        f"Sweep: {counted(len(trials), 'trial')} in {folder / 'sweep.parquet'}, tables in {page}",
+        markup=False,
     )
-
-
-def run_trial(params: Row) -> Row:
-    """One trial in OUT/sweep/<id>/: its stages, and the measures of its predictions."""
-    import os
-
-    from jobs.classify import classify
-
-    os.environ[STOP_FILE] = params["stop_file"]
-    settings = _changed(settings_from(Path(params["settings"])), params["changes"])
-    settings.cluster.workers = 1
-    store, base = Path(params["store"]), Path(params["out"])
-    flow = Flow(base / "sweep" / params["id"], settings)
-    if settings.study.whole_films:
-        return {"metrics": film_measures(classify_films(flow, store))}
-    segmented = (base / "segment" / "segmentation.json").read_bytes()
-    write_bytes(flow.out / "segment" / "segmentation.json", segmented)
-    _take_encoder(flow.out, [base / "sweep" / twin for twin in params["twins"]])
-    pretrain(flow, store)
-    return {"metrics": subject_measures(classify(flow, store).path)}
 
 
 def _shown(settings: Settings, trials: Sequence[SweepTrial]) -> Settings:
     """Those of the trial whose protocol has to be told: one of the paper's, else the first."""
-    changed = [_changed(settings, trial.changes) for trial in trials]
+    changed = [with_changes(settings, trial.changes) for trial in trials]
     paper = (one for one in changed if "paper" in (one.splits.protocol, one.supervised.protocol))
     return next(paper, changed[0])
-
-
-def _twins(trial: SweepTrial, trials: Sequence[SweepTrial]) -> list[str]:
-    """Other trials that pretrain alike: who comes later takes the encoder of who came first."""
-
-    def pretraining(one: SweepTrial) -> dict[str, Any]:
-        kept = (
-            ("pretraining.", "splits.")
-            if one.changes.get("pretraining.method") == "supcon"
-            else "pretraining."
-        )
-        return {key: value for key, value in one.changes.items() if key.startswith(kept)}
-
-    return [other.id for other in trials if other is not trial and pretraining(other) == pretraining(trial)]
-
-
-def _take_encoder(trial: Path, twins: Sequence[Path]) -> None:
-    """A finished stage pretrain of a twin, unless the trial has one; whether it answers is the stage's to say."""
-    if (trial / "pretrain").exists():
-        return
-    done = [twin for twin in twins if (twin / "pretrain" / "DONE.json").is_file()]
-    if done:
-        with new_folder(trial / "pretrain") as temporary:
-            shutil.copytree(done[0] / "pretrain", temporary, dirs_exist_ok=True)
 
 
 def _sweep(settings: Settings) -> Sweep:
@@ -206,7 +163,10 @@ def _left_out(settings: Settings, sweep: Sweep) -> dict[str, str]:
         if trial.needs and getattr(getattr(settings, section), name) is None:
             found[trial.name] = f"it needs {trial.needs}=FILE, and none is given"
             continue
-        changed = _changed(settings, trial.changes)
+        try:
+            changed = with_changes(settings, trial.changes)
+        except ConfigError as error:
+            raise ConfigError(f"sweep={settings.sweep}, trial {trial.name}: {error}") from error
         try:
             check_method(changed)
         except ConfigError as error:
@@ -216,20 +176,6 @@ def _left_out(settings: Settings, sweep: Sweep) -> dict[str, str]:
 
 def _todo(sweep: Sweep, left_out: Mapping[str, str]) -> list[SweepTrial]:
     return [trial for trial in sweep.trials if trial.name not in left_out]
-
-
-def _changed(settings: Settings, changes: dict[str, Any]) -> Settings:
-    """The settings with some dotted keys replaced, validated again."""
-    sections = {key.partition(".")[0] for key in changes}
-    own = {
-        section: {
-            key.partition(".")[2]: value for key, value in changes.items() if key.startswith(f"{section}.")
-        }
-        for section in sections
-    }
-    return replace(
-        settings, **{name: replace(getattr(settings, name), **values) for name, values in own.items()}
-    )
 
 
 def _threads(settings: Settings) -> int:
@@ -245,7 +191,7 @@ def _prepare(settings: Settings, trials: Sequence[SweepTrial], store_root: Path,
 
     caches = set()
     for trial in trials:
-        changed = _changed(settings, trial.changes)
+        changed = with_changes(settings, trial.changes)
         if settings.study.whole_films:
             caches.add((WHOLE[0], changed.supervised.input_size, 0.0))
         elif changed.pretraining.method != "none":
@@ -270,21 +216,10 @@ def _questions(
     }
     questions = {}
     for trial in trials:
-        changed = _changed(settings, trial.changes)
+        changed = with_changes(settings, trial.changes)
         config = {name: asdict(getattr(changed, name)) for name in ("study", *JOBS["sweep"].sections)}
         questions[trial.id] = dict(json.loads(json.dumps(inputs | {"config": config})))
     return questions
-
-
-def _write_trial(folder: Path, sweep: str, trial: SweepTrial, row: Row) -> None:
-    import pandas as pd
-
-    from storage.schemas import SWEEP
-    from storage.tables import write_table
-
-    head = {"sweep": sweep, "trial": trial.id, "seed": trial.seed, "params": trial.params}
-    rows = pd.DataFrame([head | measure for measure in row["metrics"]], columns=SWEEP.names)
-    write_table(folder / trial.id / TRIAL, rows, SWEEP)
 
 
 def _aggregate(folder: Path, sweep: str, trials: list[SweepTrial]) -> None:

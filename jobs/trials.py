@@ -26,14 +26,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from jobs.choices import CONF, check_choice, choices
+from jobs.config import Settings
 from jobs.rooms import keys_of
 from pipelines.evaluation.tables import PaperTable, TableRow
 from storage.errors import ConfigError, check_one_of
@@ -41,9 +44,10 @@ from storage.errors import ConfigError, check_one_of
 CONTROLS = ("init", "split", "both")
 NEEDS = "needs"
 _CONTROLS_HERE = "{seed_controls}"
+FIGURES = ("views", "pr")
 _REQUIRED = ("seeds", "seed_keys", "trials")
 _OPTIONAL = ("study", "seed_controls", "always", "tables", "figures")
-FIGURES = ("views", "pr")
+_SHAPES = {"seeds": list, "trials": dict, "always": dict, "tables": list, "figures": list}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +78,25 @@ class Sweep:
     figures: list[str]
 
 
+@dataclass(kw_only=True)
+class _File:
+    """The types of what a sweep's file holds."""
+
+    seeds: list[int]
+    seed_keys: Any
+    trials: dict[str, Any]
+    study: str | None = None
+    seed_controls: str = "both"
+    always: dict[str, Any] = field(default_factory=dict)
+    tables: list[PaperTable] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
+
+
 def sweep_of(sweep: str, sections: tuple[str, ...], seed_controls: str | None = None) -> Sweep:
     """A sweep by its name or from a YAML file of the user's. seed_controls: instead of the file's.
 
     Raises:
-        ConfigError: there is no such sweep, or its file sets what a trial does not know.
+        ConfigError: there is no such sweep, or its file sets what a trial does not know, or to what its key can't be.
     """
     if not sweep.endswith((".yaml", ".yml")):
         check_choice("sweeps", sweep)
@@ -88,106 +106,126 @@ def sweep_of(sweep: str, sections: tuple[str, ...], seed_controls: str | None = 
         known = ", ".join(choices("sweeps"))
         raise ConfigError(f"sweep={sweep} does not exist; name a YAML file, or one of {known}.")
     try:
-        return _read(path, yaml.safe_load(path.read_text("utf-8")), sections, seed_controls)
-    except (yaml.YAMLError, TypeError, AttributeError, ValueError) as error:
-        said = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{path} is not shaped as a sweep's file ({said}); docs/sweeps.md shows one."
-        ) from error
+        return _read(path.stem, _file(yaml.safe_load(path.read_text("utf-8"))), sections, seed_controls)
+    except (ConfigError, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {_said(error)} docs/sweeps.md shows such a file.") from error
 
 
-def _read(path: Path, asked: Any, sections: tuple[str, ...], seed_controls: str | None) -> Sweep:
+def _file(asked: Any) -> _File:
     if not isinstance(asked, dict) or not {*_REQUIRED} <= set(asked) <= {*_REQUIRED, *_OPTIONAL}:
         raise ConfigError(
-            f"{path} must hold {', '.join(_REQUIRED)}, may hold {', '.join(_OPTIONAL)}, and nothing else."
+            f"it must hold {', '.join(_REQUIRED)}, may hold {', '.join(_OPTIONAL)}, and nothing else."
         )
-    controls = seed_controls or asked.get("seed_controls", "both")
+    for key, kind in _SHAPES.items():
+        if not isinstance(asked.get(key, kind()), kind):
+            shape = "a list" if kind is list else "keys with values"
+            raise ConfigError(f"{key} must be {shape}, but is {asked[key]!r}.")
+    # PaperTable is frozen, and what is frozen can't be merged into
+    schema = OmegaConf.structured(_File, flags={"readonly": False})
+    file = OmegaConf.to_object(OmegaConf.merge(schema, asked))
+    assert isinstance(file, _File)
+    return file
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, as a sentence that names the key where there is one."""
+    key = getattr(error, "full_key", None)
+    if isinstance(error, ConfigKeyError):  # of the file itself they are known by now
+        return f"a table, or a row of one, has no key {key!r}."
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} is missing."
+    said = str(error).splitlines()[0].rstrip(".")
+    return f"{key}: {said}." if key else f"{said}."
+
+
+def _read(name: str, file: _File, sections: tuple[str, ...], seed_controls: str | None) -> Sweep:
+    controls = seed_controls or file.seed_controls
     check_one_of("seed_controls", controls, CONTROLS)
-    for figure in asked.get("figures", []):
+    for figure in file.figures:
         check_one_of("figures", figure, FIGURES)
-    varied, fixed = _seed_keys(path, asked["seed_keys"], controls)
-    always = asked.get("always", {})
-    named = _named(path, asked["trials"])
-    own = {
-        key for values in named.values() for key in (*values, values.get(NEEDS)) if key not in (NEEDS, None)
-    }
-    for key in sorted({*varied, *fixed, *always, *own}):
-        _check_key(path, key, sections)
-    seeds = [int(seed) for seed in asked["seeds"]]
+    varied, fixed = _seed_keys(file.seed_keys, controls)
+    named = _named(file.trials)
+    if not file.seeds or not named:
+        raise ConfigError("seeds and trials must not be empty.")
+    known = OmegaConf.structured(Settings)
     trials = []
-    for name, values in named.items():
+    for trial, values in named.items():
         needs = values.get(NEEDS)
-        sets = {key: value for key, value in {**always, **values}.items() if key not in (NEEDS, needs)}
+        if needs is not None:
+            _check_key(needs, sections)
+        sets = {key: value for key, value in {**file.always, **values}.items() if key not in (NEEDS, needs)}
         sets = {key: controls if value == _CONTROLS_HERE else value for key, value in sets.items()}
-        for seed in seeds:
-            changes = sets | dict.fromkeys(varied, seed) | dict.fromkeys(fixed, seeds[0])
+        for seed in file.seeds:
+            changes = sets | dict.fromkeys(varied, seed) | dict.fromkeys(fixed, file.seeds[0])
+            for key in changes:
+                _check_key(key, sections)
+            changes = {key: _typed(known, key, value) for key, value in changes.items()}
             trials.append(
-                SweepTrial(id=f"{name}_seed-{seed}", name=name, seed=seed, changes=changes, needs=needs)
+                SweepTrial(id=f"{trial}_seed-{seed}", name=trial, seed=seed, changes=changes, needs=needs)
             )
     if len({trial.id for trial in trials}) < len(trials):
-        raise ConfigError(f"{path} names the same trial twice.")
-    tables = _tables(path, asked.get("tables", []), set(named)) or [
-        PaperTable(title=path.stem, rows=[TableRow(name=name, trial=name) for name in named])
-    ]
+        raise ConfigError("the same trial is named twice.")
+    _check_tables(file.tables, set(named))
+    all_trials = PaperTable(title=name, rows=[TableRow(name=trial, trial=trial) for trial in named])
     return Sweep(
-        name=path.stem,
-        study=asked.get("study"),
+        name=name,
+        study=file.study,
         seed_controls=controls,
         trials=trials,
-        tables=tables,
-        figures=asked.get("figures", []),
+        tables=file.tables or [all_trials],
+        figures=file.figures,
     )
 
 
-def _seed_keys(path: Path, keys: Any, controls: str) -> tuple[list[str], list[str]]:
+def _seed_keys(keys: Any, controls: str) -> tuple[list[str], list[str]]:
     """Keys that follow the seed, and those that have the first one."""
     if isinstance(keys, list) and keys:
         if controls != "both":
-            raise ConfigError(f"{path}: seed_controls={controls} needs seed_keys by init and split.")
+            raise ConfigError(f"seed_controls={controls} needs seed_keys by init and split.")
         return keys, []
-    if not isinstance(keys, dict) or not keys or not set(keys) <= {"init", "split"}:
-        raise ConfigError(
-            f"{path}: seed_keys must be a list of keys, or hold such lists under init and split."
-        )
+    by_kind = isinstance(keys, dict) and keys and set(keys) <= {"init", "split"}
+    if not by_kind or not all(isinstance(listed, list) for listed in keys.values()):
+        raise ConfigError("seed_keys must be a list of keys, or hold such lists under init and split.")
     varied = list(dict.fromkeys(k for kind, ks in keys.items() if controls in (kind, "both") for k in ks))
     return varied, [key for listed in keys.values() for key in listed if key not in varied]
 
 
-def _named(path: Path, trials: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _named(trials: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Name -> what the trial sets; of lists of values every combination, named by its values."""
     if all(isinstance(values, dict) for values in trials.values()):
+        for name in trials:
+            if _word(name) != name:
+                raise ConfigError(f"a trial's name may hold letters, digits and ._+-, but one is {name!r}.")
         return dict(trials)
+    if not all(isinstance(values, list) for values in trials.values()):
+        raise ConfigError("trials must hold what each sets by its key, or keys with lists of values.")
     found: dict[str, dict[str, Any]] = {}
     for combination in itertools.product(*trials.values()):
         changes = dict(zip(trials, combination, strict=True))
         name = "_".join(f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in changes.items())
         if name in found:
-            raise ConfigError(f"{path} names the same trial twice.")
+            raise ConfigError("the same trial is named twice.")
         found[name] = changes
     return found
 
 
-def _check_key(path: Path, key: str, sections: tuple[str, ...]) -> None:
-    section, _, name = key.partition(".")
+def _check_key(key: object, sections: tuple[str, ...]) -> None:
+    section, _, name = str(key).partition(".")
     if section not in sections or name not in keys_of(section):
-        raise ConfigError(f"{path}: a trial has no key {key!r}; it takes keys of {', '.join(sections)}.")
+        raise ConfigError(f"a trial has no key {key!r}; it takes keys of {', '.join(sections)}.")
 
 
-def _tables(path: Path, asked: list[dict[str, Any]], trials: set[str]) -> list[PaperTable]:
-    tables = []
-    for values in asked:
-        try:
-            rows = [TableRow(**row) for row in values["rows"]]
-            tables.append(PaperTable(**{**values, "rows": rows}))
-        except (KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{path}: a table must hold title and rows of name and trial ({error})."
-            ) from error
-        if unknown := {name for row in rows for name in (row.trial, row.minus) if name} - trials:
-            raise ConfigError(
-                f"{path}: a table names trials that are not there: {', '.join(sorted(unknown))}."
-            )
-    return tables
+def _typed(known: DictConfig, key: str, value: Any) -> Any:
+    """The value as the command line would take it; OmegaConf's error where it can't be one of its key."""
+    OmegaConf.update(known, key, value)
+    taken = OmegaConf.select(known, key)
+    return OmegaConf.to_object(taken) if OmegaConf.is_config(taken) else taken
+
+
+def _check_tables(tables: Sequence[PaperTable], trials: set[str]) -> None:
+    named = {name for table in tables for row in table.rows for name in (row.trial, row.minus) if name}
+    if unknown := named - trials:
+        raise ConfigError(f"a table names trials that are not there: {', '.join(sorted(unknown))}.")
 
 
 def _word(value: object) -> str:

@@ -109,15 +109,21 @@ def owner_secret(store_root: Path, key_file: str | None, key_id: str) -> Secret:
         return Secret.phantom()
     path = key_path(store_root, key_file)
     if not path.exists():
-        raise InputError(
-            f"The secret of {store_root} is needed, but {path} does not exist; name it as key_file=."
-        )
+        raise lost_secret(store_root, path)
     secret = Secret.load_or_create(path)
     if secret.key_id != key_id:
         raise InputError(
             f"{store_root} was made with key {key_id}, but {path} holds {secret.key_id}; name the store's own."
         )
     return secret
+
+
+def lost_secret(store_root: Path, path: Path) -> InputError:
+    """What to raise where the secret of a store is not at its path."""
+    return InputError(
+        f"{path} is missing, the secret behind the pseudonyms in {store_root}: put it back, or name it by key_file=. "
+        "Nothing else can take its place."
+    )
 
 
 def normalise(identifier: str) -> str:

@@ -56,7 +56,7 @@ class Store:
         """Make a store, or take up the one there is; InputError where it has another key or newer format."""
         if not (root / "store.json").exists():
             write_sealed_json(root / "store.json", {"format": schemas.FORMAT, "key_id": key_id})
-        store = cls(root, _key_id(root), generations.current(root))
+        store = cls(root, key_id_of(root), generations.current(root))
         if store.key_id != key_id:
             raise InputError(
                 f"{root} was made with key {store.key_id}, but the key given is {key_id}: one person would "
@@ -67,7 +67,7 @@ class Store:
     @classmethod
     def open(cls, root: Path) -> Store:
         """Open the live generation; InputError where there is no store, no generation or a newer format."""
-        store = cls(root, _key_id(root), generations.current(root))
+        store = cls(root, key_id_of(root), generations.current(root))
         store._live()
         return store
 
@@ -265,7 +265,7 @@ def _digest(parts: Mapping[str, bytes]) -> str:
 def check_format(root: Path) -> None:
     """Raise InputError where a store lies there that a newer radmill made."""
     if (root / "store.json").exists():
-        _key_id(root)
+        key_id_of(root)
 
 
 def _places(frame: pd.DataFrame) -> list[_Place]:
@@ -273,7 +273,8 @@ def _places(frame: pd.DataFrame) -> list[_Place]:
     return [_Place(*values) for values in zip(*columns, strict=True)]
 
 
-def _key_id(root: Path) -> str:
+def key_id_of(root: Path) -> str:
+    """Names the secret behind a store's pseudonyms; InputError where there is no store or a newer format."""
     path = root / "store.json"
     try:
         settings = read_sealed_json(path)

@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from storage import schemas, tables
 from storage.errors import ConfigError, InputError
+from storage.wording import counted
 
 PAPER_LEAST = 10  # of each class, so that validation and test hold one
 
@@ -66,8 +67,8 @@ def make_site_splits(subject_outcomes: Mapping[str, int], sites: Mapping[str, st
     names = sorted(set(site_N))
     if len(names) < 2:
         raise ConfigError(
-            f"splits.by=site needs films of at least two X-ray machines, but all {len(subjects)} subjects with outcome "
-            f"are of {len(names)}; use splits.by=random."
+            f"splits.by=site needs films of at least two X-ray machines, but all "
+            f"{counted(len(subjects), 'subject')} with outcome are of {len(names)}; use splits.by=random."
         )
     parts = []
     for fold, name in enumerate(names):
@@ -111,12 +112,12 @@ def load_or_make(
     new, gone = len(subject_outcomes.keys() - known), len(known - subject_outcomes.keys())
     if new or gone:
         raise InputError(
-            f"{path} was made for {len(known)} subjects with outcome; since then {new} came and {gone} went. "
-            f"{advice}"
+            f"{path} was made for {counted(len(known), 'subject')} with outcome; since then {new} came "
+            f"and {gone} went. {advice}"
         )
     if name == "folds" and splits["fold"].nunique() != folds:
         raise InputError(
-            f"{path} has {splits['fold'].nunique()} folds, but splits.folds is {folds}. {advice}"
+            f"{path} has {counted(splits['fold'].nunique(), 'fold')}, but splits.folds is {folds}. {advice}"
         )
     return splits
 

@@ -22,6 +22,7 @@ from storage.errors import StorageError
 from storage.manifest import Store
 from storage.reading import StoredFilm
 from storage.shards import checksum
+from storage.wording import counted
 
 
 class _Expected(NamedTuple):
@@ -95,7 +96,7 @@ def _shard(url: str, expected: list[_Expected]) -> Iterator[tuple[_Expected, byt
         raise StorageError(f"{url} is not a whole tar; restore it, or run ingest again.") from error
     if missing:
         raise StorageError(
-            f"{url} lacks {len(missing)} of {len(expected)} films; restore it, or run ingest again."
+            f"{url} lacks {len(missing)} of {counted(len(expected), 'film')}; restore it, or run ingest again."
         )
 
 

@@ -26,7 +26,6 @@ from pipelines.ingest.write import write_part
 from pipelines.outcomes.sheet import read_outcome_sheet
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
-from storage.errors import InputError
 from storage.manifest import check_format
 
 
@@ -90,11 +89,7 @@ def run_task(task: IngestTask, processes: int = 1, progress: Progress = silent) 
 def check_inputs(task: IngestTask) -> None:
     """Raise InputError where what the user named can't be used, before any film is read."""
     check_format(task.store_root)
-    if task.key_path.resolve().is_relative_to(task.store_root.resolve()):
-        raise InputError(
-            f"key_file={task.key_path} lies inside the store, where whoever gets the store gets the secret too; "
-            "move it out, and name its new path."
-        )
+    task.check_secret()
     read_overrides(task.overrides)
     if task.outcomes:
         read_outcome_sheet(task.outcomes, task.study, task.mapping)

@@ -29,7 +29,7 @@ from pipelines.ingest.guard import GuardedPool
 from storage.atomic import remove_folder, replacing, write_json
 from storage.config import IngestConfig
 from storage.errors import InputError, StorageError
-from storage.identity import Secret, key_path, work_path
+from storage.identity import Secret, key_path, lost_secret, owner_secret, work_path
 from storage.radiograph import Limits
 
 _DECODERS = ("pipelines.ingest.decode",)
@@ -98,11 +98,22 @@ class IngestTask:
         if phantoms and not self.config.key_file:
             return Secret.phantom()
         if (self.store_root / "store.json").exists() and not self.key_path.exists():
-            raise InputError(
-                f"{self.key_path} is missing, the secret behind the pseudonyms in {self.store_root}: put it back, "
-                "or name it by key_file=. Nothing else can take its place."
-            )
+            raise lost_secret(self.store_root, self.key_path)
         return Secret.load_or_create(self.key_path)
+
+    def check_secret(self) -> None:
+        """InputError where the secret can't be the one of this store, as far as that shows before a film is read."""
+        if self.key_path.resolve().is_relative_to(self.store_root.resolve()):
+            raise InputError(
+                f"key_file={self.key_path} lies inside the store, where whoever gets the store gets the secret too; "
+                "move it out, and name its new path."
+            )
+        if (self.store_root / "store.json").exists():
+            from storage.manifest import key_id_of
+
+            owner_secret(self.store_root, self.config.key_file, key_id_of(self.store_root))
+        elif self.key_path.exists():
+            Secret.load_or_create(self.key_path)
 
     def begin(self) -> None:
         """Forget what an earlier ingest left between its steps, and give this one an id; before any part.

@@ -35,6 +35,7 @@ from pipelines.progress import Progress, silent
 from storage.atomic import write_bytes, write_json, write_text
 from storage.codec import encode_png
 from storage.errors import ConfigError
+from storage.wording import counted
 
 VERSION = 1
 SUFFIX = {"dicom": ".dcm", "png": ".png"}
@@ -53,7 +54,8 @@ class CohortSummary:
     oracle: dict[str, float | int | str | None]
 
     def __str__(self) -> str:
-        cohort = f"{self.films:,} films of {self.subjects:,} subjects, {self.labelled:,} with outcome"
+        people = counted(self.subjects, "subject")
+        cohort = f"{counted(self.films, 'film')} of {people}, {self.labelled:,} with outcome"
         if self.oracle["auc"] is None:
             return cohort
         return f"{cohort}; oracle AUC {self.oracle['auc']:.3f} ({self.oracle['low']:.3f} to {self.oracle['high']:.3f})"

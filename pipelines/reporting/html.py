@@ -46,17 +46,22 @@ _RULES = {
 _THIN = "\u202f"  # narrow no-break space: groups thousands, and keeps a unit beside its number
 
 
-def render(
-    metrics: dict[str, Any], figures: Mapping[str, str], worst: list[Tile], rest: list[Tile], resolved: str
-) -> str:
-    """The whole page as one self-contained document."""
-    environment = Environment(
+def templates() -> Environment:
+    """The pages of this folder; a name that a page does not get is an error."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render(
+    metrics: dict[str, Any], figures: Mapping[str, str], worst: list[Tile], rest: list[Tile], resolved: str
+) -> str:
+    """The whole page as one self-contained document."""
+    environment = templates()
     numbers = Numbers(metrics)
     evaluated = (metrics["evaluation"] or {}).get("regions", [])
     environment.globals |= {"num": numbers.one, "ci": numbers.interval}

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.evaluation.tables import PaperTable
 from pipelines.evaluation.trials import FIXED, FOLDS, NONE, SPLITS, Tested, table
-from pipelines.reporting.html import written
+from pipelines.reporting.html import templates, written
 from pipelines.reporting.papers import PAPERS, REMARKS
 from storage.atomic import replacing, write_text
 
@@ -73,19 +72,16 @@ def write_page(page: SweepPage, folder: Path) -> Path:
     rows = [line for level, asked, results in found for line in _lines(page, level, asked, results)]
     with replacing(folder / "table.csv") as temporary:
         pd.DataFrame(rows, columns=_COLUMNS).to_csv(temporary, index=False)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("sweep.html.j2").render(
-        page=page,
-        tables=[_shown(page, *one) for one in found],
-        papers=_papers(page.tables),
-        controls=CONTROLS[page.seed_controls],
-        figures={caption: b64encode(svg.read_bytes()).decode() for caption, svg in page.figures.items()},
+    html = (
+        templates()
+        .get_template("sweep.html.j2")
+        .render(
+            page=page,
+            tables=[_shown(page, *one) for one in found],
+            papers=_papers(page.tables),
+            controls=CONTROLS[page.seed_controls],
+            figures={caption: b64encode(svg.read_bytes()).decode() for caption, svg in page.figures.items()},
+        )
     )
     write_text(folder / "table.html", html)
     return folder / "table.html"

@@ -29,6 +29,7 @@ from storage.care.findings import (
 from storage.care.tars import Payload, read_tar
 from storage.errors import InputError, StorageError
 from storage.seal import CHECKSUMS, Sum, from_json, is_sealed, read_sealed_json
+from storage.wording import counted
 
 Progress = Callable[[int, int, str], None]
 _SMALL = ("store.json", "receipts/*.json", "records/*.json", "*.parquet", "splits/*.parquet")
@@ -168,7 +169,7 @@ def _run(root: Path, check: _Check) -> tuple[int, list[Damage]]:
     if state.lost or (check.expected is not None and state.whole != check.expected):
         short = check.expected is not None and state.whole.size < check.expected.size
         what = (
-            f"{check.expected.size - state.whole.size} bytes are missing"
+            f"{counted(check.expected.size - state.whole.size, 'byte')} missing"
             if short and check.expected
             else CHANGED
         )

@@ -23,12 +23,15 @@ def count(params: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"films={name} does not exist; name an existing folder.")
     while name == "b" and not (folder / "go").exists():
         time.sleep(0.1)
+    if params["stops"] == name:
+        (folder / "stop").touch()
+        time.sleep(3)  # its last step; meanwhile nothing may begin in its place
     return {"value": ord(name)}
 
 
-def run(folder: Path, wrong: str | None = None) -> None:
-    """The search; rows are JSON files."""
-    params = {"folder": str(folder), "wrong": wrong}
+def run(folder: Path, wrong: str | None = None, stops: str | None = None) -> None:
+    """The search; rows are JSON files. wrong: the trial that fails; stops: the one that asks all to stop."""
+    params = {"folder": str(folder), "wrong": wrong, "stops": stops}
     search(
         count,
         [Trial(id=name, params=params | {"name": name}) for name in NAMES],

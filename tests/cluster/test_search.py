@@ -95,6 +95,18 @@ def test_a_stop_lets_no_trial_begin(trials: ModuleType, tmp_path: Path) -> None:
     assert ran(tmp_path) == {}
 
 
+@slow
+def test_a_stop_waits_for_what_runs_and_begins_no_other(trials: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    with pytest.raises(SearchStopped):
+        trials.run(tmp_path, stops="a")
+    assert rows(tmp_path) == {"a": 97} and ran(tmp_path) == {"a": 1}
+    assert not list((tmp_path / "tune" / "small.failed").glob("*"))  # not even to find the stop
+    (tmp_path / "stop").unlink()
+    trials.run(tmp_path, stops="a")
+    assert rows(tmp_path) == {"a": 97, "b": 98, "c": 99} and ran(tmp_path) == {"a": 1, "b": 1, "c": 1}
+
+
 def notes_in(folder: Path) -> Path:
     place = folder / "small"
     place.mkdir()

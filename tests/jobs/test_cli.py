@@ -74,7 +74,7 @@ def test_unknown_job(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-@pytest.mark.parametrize("words", ["info x=1", "plan", "plan info", "plan plan"])
+@pytest.mark.parametrize("words", ["info x=1", "plan", "plan info x=1", "plan plan"])
 def test_jobs_without_keys_of_their_own_take_none(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = failing(capsys, *words.split())
     assert code == 2

@@ -89,3 +89,13 @@ def test_no_key_without_effect_is_offered(capsys: pytest.CaptureFixture[str]) ->
         assert "fresh=" not in told
     assert main(["store", "ls", "store=x", "study=hand"]) == 2
     assert "does not know the key 'study'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_only_the_clusters_that_a_job_takes_are_offered(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered = [line for line in help_of(name, capsys).splitlines() if line.startswith("  cluster=")]
+    taken = ", ".join(JOBS[name].clusters)
+    assert [line.partition("where to run: ")[2] for line in offered] == [taken] * len(offered)
+    assert len(offered) == ("cluster" in JOBS[name].common)

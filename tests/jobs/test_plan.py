@@ -110,3 +110,34 @@ def test_the_sbatch_script_of_every_node_is_shown(
     assert "ingest-scan, 7 tasks:" in told and "#SBATCH --array=0-6%7" in told
     assert told.count("#SBATCH --partition=main") == len(STEPS) and told.count("#SBATCH --nodes=2") == 2
     assert told.endswith("Slurm is not on this machine, so whether it would take them was not asked.\n")
+
+
+def test_a_secret_that_would_be_made_where_one_was_named_is_told(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, other = raw.parent / "absent.key", raw / "film.key"
+    words = ["plan", "ingest", f"raw={raw}", f"store={raw.parent}/s"]
+    assert main([*words, f"key_file={missing}"]) == 0
+    assert f"key_file={missing} does not exist, so a new secret is made there" in capsys.readouterr().out
+    assert not missing.exists()
+    other.write_text("ab" * 32)
+    for more in ([], [f"key_file={other}"]):
+        assert main([*words, *more]) == 0
+        assert "secret" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["info"], ["status", "out=x"], ["logs", "out=x"], ["doctor"]])
+def test_of_a_job_that_only_looks_there_is_nothing_to_plan(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *words]) == 0
+    name = " ".join(word for word in words if "=" not in word)
+    told = capsys.readouterr().out
+    assert (
+        told.startswith(f"radmill {name} only looks, so there is nothing to plan") and told.count("\n") == 1
+    )
+
+
+def test_one_is_no_plural(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = planned(raw, [-3.0] * 10 + [-1.0] * 20, capsys, "splits.repeats=1")
+    assert "ingest: 1 file, 0 MB, about 1 shard\n" in told and "evaluation: 1 repeat of 5 folds" in told

@@ -25,6 +25,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*f"ingest {labelled} annotations={place}/labelled/annotations".split()]) == 0
     assert main([*f"ingest raw={place}/bare/films store={place}/bare-store".split()]) == 0
     (place / "wrong.csv").write_text("patient_id,score\np1,-2\n")
+    for name, steps in (("none", 0), ("many", "many")):
+        trials = {"seeds": [1], "seed_keys": ["splits.seed"], "trials": {"pretraining.steps": [steps]}}
+        (place / f"{name}.yaml").write_text(json.dumps(trials))
     (place / "empty").mkdir()
     (place / "letters").mkdir()
     (place / "letters" / "letter.dcm").write_text("dear colleague")
@@ -75,6 +78,15 @@ FORESEEN = [
         "ingest raw={0}/bare/films store={0}/new outcomes={0}/wrong.csv",
         "outcomes={0}/wrong.csv has no column t_score; it has patient_id, score.",
     ),
+    (
+        "ingest raw={0}/bare/films store={0}/store key_file={0}/absent.key",
+        "{0}/absent.key is missing, the secret behind the pseudonyms in {0}/store: put it back, or name it",
+    ),
+    (
+        "ingest raw={0}/bare/films store={0}/new key_file={0}/wrong.csv",
+        "key_file={0}/wrong.csv must hold 64 hexadecimal digits",
+    ),
+    ("ingest raw={0}/bare/films store={0}/new key_file={0}/new/key", "lies inside the store"),
     ("run raw={0}/absent store={0}/new out={0}/out", "raw={0}/absent does not exist"),
     ("run raw={0}/bare/films store={0}/new out={0}/out", "The films have no masks, so a trained segmenter"),
     (
@@ -119,6 +131,14 @@ FORESEEN = [
         "pretraining.method=supcon learns from outcomes, but store={0}/bare-store has none; use simclr",
     ),
     ("sweep sweep=hsg_losses store={0}/store out={0}/out", "is for study=hsg, but study=hand"),
+    (
+        "sweep sweep={0}/none.yaml store={0}/store out={0}/out",
+        "sweep={0}/none.yaml, trial steps-0: pretraining.steps must be at least 1, but is 0.",
+    ),
+    (
+        "sweep sweep={0}/many.yaml store={0}/store out={0}/out",
+        "{0}/many.yaml: pretraining.steps: Value 'many'",
+    ),
     ("pretrain store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     ("classify store={0}/store out={0}/out", "{0}/out has no finished stage 'segment'"),
     (

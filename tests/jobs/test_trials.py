@@ -9,7 +9,7 @@ import pytest
 
 from jobs.choices import choices
 from jobs.registry import JOBS
-from jobs.sweep import _changed
+from jobs.sweep_trial import with_changes
 from jobs.trials import SweepTrial, sweep_of
 from storage.errors import ConfigError
 
@@ -85,10 +85,10 @@ def test_the_sweeps_that_ship_can_be_set(name: str) -> None:
     from jobs.config import Settings
 
     for trial in trials_of(name):
-        changed = _changed(Settings(), trial.changes)
+        settings = with_changes(Settings(), trial.changes)
         for key, value in trial.changes.items():
             section, _, field = key.partition(".")
-            assert getattr(getattr(changed, section), field) == value
+            assert getattr(getattr(settings, section), field) == value
         assert re.fullmatch(r"[\w.+-]+", trial.id)
 
 
@@ -98,18 +98,36 @@ def test_the_sweeps_that_ship_can_be_set(name: str) -> None:
         ("seeds: [1]", "must hold seeds, seed_keys, trials, may hold study,"),
         (f"{FEW}\ncontrols: both", "and nothing else."),
         (NAMED.replace("minus: none", "minus: all"), "a table names trials that are not there: all."),
-        (
-            NAMED.replace("name: given weights", "row: given"),
-            "a table must hold title and rows of name and trial",
-        ),
+        (NAMED.replace("name: given weights", "row: given"), "a table, or a row of one, has no key 'row'."),
+        (NAMED.replace("name: given weights, ", ""), "tables[0].rows[0].name is missing."),
         (FEW.replace("l2", "l3"), "a trial has no key 'classification.l3'; it takes keys of pretraining,"),
         (FEW.replace("splits.seed", "cluster.workers"), "a trial has no key 'cluster.workers'"),
-        (FEW.replace("[none, simclr]", "[none, none]"), "names the same trial twice."),
+        (FEW.replace("[none, simclr]", "[none, none]"), "the same trial is named twice."),
+        (FEW.replace("[1, 2]", "many"), "seeds must be a list, but is 'many'."),
+        (FEW.replace("[1, 2]", "[1, two]"), "seeds[1]: Value 'two'"),
+        (FEW.replace("[1, 2]", "[]"), "seeds and trials must not be empty."),
+        (FEW.replace("[[0.1], [1.0]]", "[0.1, 1.0]"), "classification.l2: "),
+        (FEW.replace("[[0.1], [1.0]]", "3"), "or keys with lists of values."),
+        (NAMED.replace("splits.repeats: 2", "splits.repeats: many"), "splits.repeats: Value 'many'"),
+        (NAMED.replace("splits.repeats: 1", "splits.repeats: [1, 2]"), "splits.repeats: Value '[1, 2]'"),
+        (NAMED.replace("[auc]", "3"), "measures: "),
+        (NAMED.replace("init: [pretraining.seed]", "init: 3"), "seed_keys must be a list of keys"),
+        (NAMED.replace("needs: pretraining.initial_weights", "needs: 3"), "a trial has no key 3;"),
+        (NAMED.replace("given", "../given"), "a trial's name may hold letters, digits and ._+-"),
+        ("3", "must hold seeds, seed_keys, trials"),
+        ("seeds: [", "while parsing a flow node"),
     ],
 )
 def test_a_mistake_is_named(text: str, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=re.escape(sentence)):
-        trials_of(written(tmp_path, text))
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError, match=re.escape(sentence)) as caught:
+        trials_of(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_value_is_taken_as_the_command_line_takes_it(tmp_path: Path) -> None:
+    trials = trials_of(written(tmp_path, NAMED.replace("splits.repeats: 2", "pretraining.lr: 1e-3")))
+    assert trials[2].changes["pretraining.lr"] == 0.001
 
 
 def test_a_sweep_that_is_not_there() -> None:

@@ -55,6 +55,6 @@ def test_only_the_stores_own_secret(hospital: Hospital, tmp_path: Path) -> None:
     Secret.load_or_create(other)
     with pytest.raises(InputError, match="was made with key"):
         owner_secret(store.root, str(other), store.key_id)
-    with pytest.raises(InputError, match=r"store\.key does not exist; name it as key_file="):
+    with pytest.raises(InputError, match=r"store\.key is missing, the secret behind"):
         owner_secret(store.root, None, store.key_id)
     assert not (tmp_path / "store.key").exists()
