@@ -35,7 +35,7 @@ class TrainingConfig:
     checkpoint_every_steps: int = 100
     """Steps between saved states; a stopped training goes on from the newest."""
     loader_workers: int = 1
-    """Threads that prepare batches ahead, one batch each; 0 prepares them between the steps."""
+    """Threads that prepare batches ahead; 0 prepares each between two steps, best where those keep all CPUs busy."""
     threads: int = 0
     """Threads of torch on the CPU; 0 leaves them as they are. Results are bitwise equal for equal threads."""
     bf16: bool = True

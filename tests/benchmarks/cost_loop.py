@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from bench_crops import simclr
 
-from pipelines.pretraining.backbone import build_backbone
 from pipelines.pretraining.config import PretrainingConfig
-from pipelines.pretraining.train import SimclrLearner
 from pipelines.progress import Progress, silent
 from pipelines.training.loop import fit
-from pipelines.training.seeding import seed_torch
 from pipelines.training.session import DistributedSession, Session
 
 CROPS, SIDE = 512, 64
@@ -45,10 +43,9 @@ def train(session: Session, folder: Path, steps: int, progress: Progress = silen
         threads=1,
         bf16=False,
     )
-    seed_torch(config.seed)
     rng = np.random.default_rng(0)
     images_NSS = rng.integers(0, 256, (CROPS, SIDE, SIDE), dtype=np.uint8)
-    learner = SimclrLearner(build_backbone(config.backbone), images_NSS, np.ones_like(images_NSS), config)
+    learner, config = simclr(images_NSS, np.ones_like(images_NSS), config)
     result = fit(learner, config, session, folder, "noise", progress)
     return {"steps": result.steps}
 

@@ -15,18 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_crops import simclr
 
 from jobs.__main__ import main as radmill
 from pipelines.config import StudyConfig
-from pipelines.pretraining.backbone import build_backbone
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import square_crop
-from pipelines.pretraining.train import SimclrLearner
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.train import train_segmenter
 from pipelines.training.loop import fit
 from pipelines.training.precision import native_bf16
-from pipelines.training.seeding import seed_torch
 from pipelines.training.session import LocalSession
 from storage.manifest import Store
 
@@ -45,9 +43,7 @@ def segmentation(store: Store, folder: Path, steps: int) -> int:
 def pretraining(store: Store, folder: Path, steps: int) -> int:
     """SimCLR with ResNet-50 and multi-crop on the bones as they were drawn; returns its batch."""
     config = PretrainingConfig(steps=steps, crop_pixels=CROP, loader_workers=4, warmup_steps=1)
-    images_NSS, masks_NSS = bones(store)
-    seed_torch(config.seed)
-    learner = SimclrLearner(build_backbone(config.backbone), images_NSS, masks_NSS, config)
+    learner, config = simclr(*bones(store), config)
     fit(learner, config, LocalSession(), folder, "phantoms")
     return config.batch_size
 
