@@ -34,8 +34,8 @@ class TrainingConfig:
     """Decides weights, order and views; the same seed gives the same model."""
     checkpoint_every_steps: int = 100
     """Steps between saved states; a stopped training goes on from the newest."""
-    loader_workers: int = 1
-    """Threads that prepare batches ahead; 0 prepares each between two steps, best where those keep all CPUs busy."""
+    loader_workers: int = -1
+    """Threads that prepare batches ahead; -1 is one beside a GPU, and none beside a CPU, which the steps keep busy."""
     threads: int = 0
     """Threads of torch on the CPU; 0 leaves them as they are. Results are bitwise equal for equal threads."""
     bf16: bool = True
@@ -54,7 +54,7 @@ class TrainingConfig:
             ("warmup_steps", 0),
             ("seed", 0),
             ("checkpoint_every_steps", 1),
-            ("loader_workers", 0),
+            ("loader_workers", -1),
             ("threads", 0),
             ("gradient_clip", 0),
         ):

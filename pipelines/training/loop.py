@@ -79,7 +79,7 @@ def fit(
 
     with (
         Tracker(folder, training.step) if session.rank == 0 else NullTracker() as tracker,
-        closing(prefetch(todo, prepare, config.loader_workers)) as batches,
+        closing(prefetch(todo, prepare, loader_workers(config, session))) as batches,
     ):
         began = time.perf_counter()
         for position, batch in batches:
@@ -104,6 +104,11 @@ def fit(
     if training.averages:
         learner.model.load_state_dict(training.average.state_dict())
     return FitResult(training.step, training.best_step, training.best_score, training.metrics, stopped)
+
+
+def loader_workers(config: TrainingConfig, session: Session) -> int:
+    """Threads beside the steps. On a CPU none: one would take turns with those of a step, which wait for each other."""
+    return config.loader_workers if config.loader_workers >= 0 else int(session.device.type == "cuda")
 
 
 def distributed(model: nn.Module, session: Session) -> nn.Module:

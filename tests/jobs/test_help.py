@@ -40,7 +40,7 @@ def test_descriptions_stand_in_one_column(job: str, capsys: pytest.CaptureFixtur
 
 def test_help_shows_the_values_that_the_demo_takes(capsys: pytest.CaptureFixture[str]) -> None:
     told = help_of("demo", capsys)
-    assert "phantoms.unlabelled=96 " in told and "out=runs/demo " in told
+    assert "phantoms.unlabelled=80 " in told and "out=runs/demo " in told
     assert "pretraining.backbone=resnet10t " in told
 
 

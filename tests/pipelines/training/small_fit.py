@@ -67,7 +67,7 @@ class SmallLearner:
 
 
 def config(**changes: Any) -> TrainingConfig:
-    values = {"steps": 10, "batch_size": 4, "lr": 0.01, "ema": 0.9, "checkpoint_every_steps": 4}
+    values = {"steps": 10, "batch_size": 4, "lr": 0.01, "ema": 0.9, "checkpoint_every_steps": 4, "threads": 1}
     return TrainingConfig(**({"bf16": False} | values | changes))
 
 
@@ -107,7 +107,6 @@ def fit_rank(folder: Path, rank: int, world_size: int) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     if sys.argv[1] == "kill":
         small_fit(Path(sys.argv[2]), Killed(int(sys.argv[3])))
     else:

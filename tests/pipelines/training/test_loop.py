@@ -95,7 +95,7 @@ def test_two_ranks_equal_one_and_the_first_alone_writes(small: ModuleType, tmp_p
     assert [row["step"] for row in rows] == list(range(1, 11))
 
 
-@pytest.mark.parametrize("loader_workers", [0, 3])
+@pytest.mark.parametrize("loader_workers", [1, 3])
 def test_loader_workers_change_nothing(
     small: ModuleType, uninterrupted: dict[str, Any], tmp_path: Path, loader_workers: int
 ) -> None:
