@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,4 +92,7 @@ def paired_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> di
     gain_RF = np.full((cohort.fold_NR.shape[1], num_folds), np.nan)
     for place, (repeat, fold, _) in enumerate(cohort.fold_members(first_NR)):
         gain_RF[repeat, np.searchsorted(np.unique(cohort.fold_NR), fold)] = first_F[place] - second_F[place]
-    return corrected_resampled_t(gain_RF, cohort.test_over_train).to_dict()
+    gain = corrected_resampled_t(gain_RF, cohort.test_over_train)
+    # with few folds t reaches further than any two AUCs can be apart
+    low, high = np.clip((gain.low, gain.high), -1, 1)
+    return replace(gain, low=float(low), high=float(high)).to_dict()

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipelines.evaluation.cohort import Cohort
-from pipelines.evaluation.discrimination import mean_auc
+from pipelines.evaluation.discrimination import mean_auc, paired_difference
 from pipelines.evaluation.intervals import bootstrap_weights
 from pipelines.evaluation.protocols import evaluate_subjects, oracle_check
 from storage.errors import InputError
@@ -32,6 +32,20 @@ def test_primary_auc_is_the_mean_over_folds_and_repeats(cohort_tables: Simulate)
     assert result["auc"]["low"] < result["auc"]["value"] < result["auc"]["high"]
     area = np.trapezoid(result["curves"]["roc"]["tpr"], result["curves"]["roc"]["fpr"])
     assert area == pytest.approx(np.mean(folds), abs=0.01)
+
+
+def test_two_aucs_are_never_further_apart_than_one() -> None:
+    outcome_N = np.array([0, 1, 0, 1])
+    cohort = Cohort(
+        subjects=list("abcd"),
+        outcome_N=outcome_N,
+        probability_NR=np.full((4, 1), 0.5),
+        fold_NR=np.array([[0], [0], [1], [1]]),
+        prediction_NR=np.zeros((4, 1), np.int64),
+    )
+    right_NR, half_NR = outcome_N[:, None].astype(float), np.array([[0.0], [1.0], [1.0], [0.0]])
+    found = paired_difference(cohort, right_NR, half_NR)  # 0 in one fold, 1 in the other
+    assert (found["low"], found["value"], found["high"]) == (-1, 0.5, 1)
 
 
 def test_counts_sum_and_nobody_is_dropped(cohort_tables: Simulate) -> None:
