@@ -102,6 +102,14 @@ def search(
     shutil.rmtree(place, ignore_errors=True)
 
 
+def forget(folder: Path, name: str) -> None:
+    """Remove what a search that did not end has left in `folder`: Tune's notes, their question, what failed."""
+    place = folder.resolve() / name
+    for left in (place, place.with_name(f"{name}.failed")):
+        shutil.rmtree(left, ignore_errors=True)
+    place.with_name(f"{name}.json").unlink(missing_ok=True)
+
+
 def run_trial(config: Row) -> None:
     """What Tune calls for every trial."""
     import ray.tune
@@ -236,9 +244,8 @@ def _scheduler(stop_file: Path, asked: Path) -> Any:
         def choose_trial_to_run(self, tune_controller: Any) -> Any:
             if not stop_file.exists():
                 return super().choose_trial_to_run(tune_controller)
-            asked.unlink(
-                missing_ok=True
-            )  # for Tune, whom it drops has ended: its notes must not be taken up again
+            # for Tune, whom it drops has ended: its notes must not be taken up again
+            asked.unlink(missing_ok=True)
             for trial in tune_controller.get_trials():
                 if trial.status == TuneTrial.PENDING:
                     tune_controller.stop_trial(trial)

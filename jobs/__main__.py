@@ -1,6 +1,7 @@
 """`radmill JOB [key=value ...]`: find the job, build its settings, run its page, turn errors into exit codes.
 
-0 done; 1 failed; 2 wrong arguments or configuration; 3 done, some inputs quarantined; 75 stopped early, goes on later.
+0 done; 1 failed; 2 wrong arguments or configuration; 3 done, some inputs quarantined; 75 stopped early, goes on later;
+130 interrupted; 141 whoever read what it prints has gone before it ended.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jobs.config import Settings
     from jobs.job import Job
 
+READER_GONE = 141  # as a shell tells of whoever wrote to a pipe that nobody reads
 # Nothing that we run may look for news on the network or send any.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -29,17 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)  # what comes from patients is nobody else's to read
     try:
         code = _dispatch(words)
-        sys.stdout.flush()
-        return code
     except RadmillError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_has_gone():
-            return 0
+            return READER_GONE
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"The system refused: {error.strerror or error}{where}.", StorageError.exit_code)
     except KeyboardInterrupt:
         return _fail("Interrupted; the same command goes on from here.", 130)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _reader_has_gone()
+    return code
 
 
 def _dispatch(words: list[str]) -> int:

@@ -19,7 +19,7 @@ class Job:
     section: the room whose keys may be typed without its name (`pretrain batch_size=64`);
     config: name of the YAML in `jobs/conf` that picks the values; bare: the key that a word without `=` stands for;
     flags: short words, and the `key=value` that each stands for; clusters: what may stand right of cluster=;
-    common: those of COMMON that have an effect; looks: it changes nothing, and ends as soon as it has told.
+    common: those of COMMON that have an effect; looks: it changes nothing; what it tells is all.
     """
 
     name: str

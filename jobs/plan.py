@@ -56,7 +56,8 @@ def plan(words: Sequence[str]) -> int:
     settings = settings_for(JOBS[name], rest)
     job = JOBS[name]
     check(job, settings)
-    if job.looks:
+    writes = name.startswith("store ") and settings.out is not None  # `store show KEY out=film.png`
+    if job.looks and not writes:
         print(_looks(name, job.summary))
         return 0
     print(f"radmill {name} would do the following; nothing is written.")

@@ -5,6 +5,7 @@ Of a study with bones a trial is pretrain and classify over this run's segmentat
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.local import num_processes
-from cluster.search import Row, Trial, search
+from cluster.search import Row, Trial, forget, search
 from jobs import films_stage
 from jobs.compose import whole_yaml
 from jobs.config import Settings
@@ -65,6 +66,8 @@ def _check_tables(sweep: Sweep) -> None:
     from pipelines.evaluation.trials import MEASURES
     from pipelines.reporting.papers import PAPERS
 
+    if "views" in sweep.figures and sweep.study == "hsg":
+        raise ConfigError("figures: views shows crops of bones, which the study hsg has not.")
     for table in sweep.tables:
         for measure in table.measures:
             check_one_of("measures", measure, MEASURES)
@@ -87,6 +90,7 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     trials = _todo(sweep, left_out)
     by_id = {trial.id: trial for trial in trials}
     if settings.fresh:
+        forget(out / FOLDER, "sweep")
         for trial in trials:
             remove_folder(folder / trial.id)
     asked = folder / "settings.yaml"
@@ -123,7 +127,8 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
                 Trial(
                     id=trial.id,
                     params=common
-                    | {"id": trial.id, "changes": trial.changes, "twins": twins_of(trial, trials)},
+                    | {"id": trial.id, "changes": trial.changes, "twins": twins_of(trial, trials)}
+                    | {"question": _digest(questions[trial.id])},
                 )
                 for trial in trials
             ],
@@ -142,6 +147,11 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
         f"Sweep: {counted(len(trials), 'trial')} in {folder / 'sweep.parquet'}, tables in {page}",
         markup=False,
     )
+
+
+def _digest(question: Row) -> str:
+    """By it Tune's notes are of this very question, or are not taken up."""
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _shown(settings: Settings, trials: Sequence[SweepTrial]) -> Settings:

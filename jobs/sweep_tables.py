@@ -74,14 +74,19 @@ def _figures(
         )
         found[caption] = folder / "views.svg"
     if "pr" in sweep.figures:
-        from pipelines.classification.hsg_losses import BANNER, pr_figure
+        from pipelines.classification.film_classify import OPTIMISTIC
+        from pipelines.classification.hsg_losses import pr_figure
 
         names = {row.trial: row.name for row in sweep.tables[0].rows}
-        banner = BANNER if settings.supervised.protocol == "paper" else ""
+        banner = OPTIMISTIC if settings.supervised.protocol == "paper" else ""
         for level, by_trial in predictions.items():
             curves = {
-                names[trial]: list(seeds.values()) for trial, seeds in by_trial.items() if trial in names
+                names[trial]: [rows.dropna(subset=["probability"]) for rows in seeds.values()]
+                for trial, seeds in by_trial.items()
+                if trial in names
             }
+            if not curves:  # all trials of the first table are left out
+                continue
             path = pr_figure(folder / f"pr-{level}.svg", curves, stamp, banner)
             found[f"Precision and recall by {level}: the mean over seeds at each recall"] = path
     return found

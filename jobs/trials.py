@@ -187,6 +187,10 @@ def _seed_keys(keys: Any, controls: str) -> tuple[list[str], list[str]]:
     if not by_kind or not all(isinstance(listed, list) for listed in keys.values()):
         raise ConfigError("seed_keys must be a list of keys, or hold such lists under init and split.")
     varied = list(dict.fromkeys(k for kind, ks in keys.items() if controls in (kind, "both") for k in ks))
+    if not varied:
+        raise ConfigError(
+            f"seed_controls={controls} would leave all seeds alike: seed_keys names no key for it."
+        )
     return varied, [key for listed in keys.values() for key in listed if key not in varied]
 
 

@@ -158,10 +158,11 @@ def check_unseen(model: Path, store: Store, outcomes: Collection[str]) -> None:
             f"The classifier of the model in {model} has learnt from {known} of {len(outcomes)} subjects with outcome "
             f"in {store.root}; {_OTHERS}"
         )
-    if known := learnt.trained_with_films(store.manifest["pixels_sha256"]):
+    films = store.manifest.loc[store.manifest["subject"].isin(outcomes), "pixels_sha256"]
+    if known := learnt.trained_with_films(films):
         raise InputError(
-            f"The classifier of the model in {model} has learnt from {known} of {len(store.manifest)} films in "
-            f"{store.root}; {_OTHERS}"
+            f"The classifier of the model in {model} has learnt from {known} of {len(films)} films of subjects with "
+            f"outcome in {store.root}; {_OTHERS}"
         )
     if known := _known(learnt, "segmenter", store, outcomes):
         raise InputError(

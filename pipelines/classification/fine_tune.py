@@ -27,7 +27,7 @@ from pipelines.classification.exams import FilmSet
 from pipelines.classification.finished import read_part
 from pipelines.classification.probe import Head, Segments
 from pipelines.classification.rounds import Round
-from pipelines.classification.select import Fitted, Selection
+from pipelines.classification.select import Fitted, Selection, check_classes
 from pipelines.classification.supervised import FilmLearner
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.evaluation.calibration import fit_logistic, logit
@@ -127,6 +127,7 @@ class FineTuning:
         known = dict(zip(self.segments.subject_N.tolist(), self.segments.outcome_N.tolist(), strict=True))
         names = np.array(sorted(known.keys() & set(train)))
         outcome_S = np.array([known[name] for name in names])
+        check_classes(outcome_S, self.config.inner_folds)
         dealer = StratifiedKFold(self.config.inner_folds, shuffle=True, random_state=seed)
         kept, held = next(iter(dealer.split(names, outcome_S)))
         return names[kept].tolist(), names[held].tolist()

@@ -25,19 +25,20 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipelines.classification.film_classify import OPTIMISTIC, PRIMARY
 from pipelines.classification.film_tables import exam_rows, film_table
 from pipelines.classification.film_trial import at_level, run_trial
 from pipelines.classification.rows import Origin
 from pipelines.classification.supervised_config import SupervisedConfig
-from pipelines.evaluation.ledger import PRIMARY, lock, record
+from pipelines.evaluation.ledger import lock, record
 from pipelines.progress import Progress, silent
 from pipelines.training.session import LocalSession, Session
 from storage.atomic import replacing, write_json
 from storage.errors import ConfigError
 from storage.manifest import Store
+from storage.wording import counted
 
 LEVELS = ("film", "exam")
-BANNER = "selected on the test set, optimistic"
 PREDICTIONS = "predictions.csv"
 
 
@@ -62,7 +63,7 @@ def hsg_trial(
         {"method": config.method, "seed": config.seed, "protocol": config.protocol, "level": level}
         | {"train": trial.train.rows["subject"].nunique()}  # women
         | measures(at_level(trial.tested, level), thresholds[level])
-        | ({"warning": BANNER} if config.protocol == "paper" else {})
+        | ({"warning": OPTIMISTIC} if config.protocol == "paper" else {})
         for level in LEVELS
     ]
     write_json(out / "trial.json", rows)
@@ -116,13 +117,13 @@ def pr_figure(path: Path, curves: Mapping[str, Sequence[pd.DataFrame]], stamp: s
             axes.step(
                 recall_G, precision_SG.mean(0), style, where="post", color=f"C{number % 3}", label=label
             )
-        first = next(iter(curves.values()))[0]
-        prevalence = float(first["outcome"].mean())
+        prevalence = float(np.mean([rows["outcome"].mean() for seeds in curves.values() for rows in seeds]))
         axes.axhline(prevalence, color="0.6", linewidth=0.8)
         axes.annotate(f"prevalence {prevalence:.2f}", (0.02, prevalence), fontsize=7, va="bottom")
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.legend(title="average precision", fontsize=7, title_fontsize=7, loc="lower left", frameon=False)
-        axes.set_title(" ".join(filter(None, ("Six methods", f"({banner})" if banner else ""))), fontsize=9)
+        title = counted(len(curves), "method") + (f" ({banner})" if banner else "")
+        axes.set_title(title, fontsize=9)
         figure.text(0.99, 0.005, stamp, ha="right", va="bottom", fontsize=6, color="0.4")
         with replacing(path) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})

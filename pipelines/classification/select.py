@@ -53,7 +53,7 @@ def fit_selected(segments: Segments, num_regions: int, config: ClassificationCon
     outcomes = dict(zip(segments.subject_N.tolist(), segments.outcome_N.tolist(), strict=True))
     subjects = sorted(outcomes)
     outcome_S = np.array([outcomes[subject] for subject in subjects])
-    _check(outcome_S, config.inner_folds)
+    check_classes(outcome_S, config.inner_folds)
     probability_LS = _inner_probabilities(segments, subjects, outcome_S, num_regions, config, seed)
     chosen, inner = _chosen(subjects, outcome_S, probability_LS, config)
     return Fitted(fit_heads(segments, num_regions, [chosen.l2])[0], chosen, inner)
@@ -165,7 +165,8 @@ def _of_subjects(head: Head, segments: Segments) -> Floats:
     return mean_over_bones(segments.subject_N, bones_N)[1]
 
 
-def _check(outcome_S: Ints, inner_folds: int) -> None:
+def check_classes(outcome_S: Ints, inner_folds: int) -> None:
+    """TrainingError where a class has fewer subjects than there are inner folds."""
     counts: Mapping[int, int] = {value: int((outcome_S == value).sum()) for value in (0, 1)}
     rare = min(counts, key=lambda value: counts[value])
     if counts[rare] < inner_folds:

@@ -131,7 +131,9 @@ def _measured(part: pd.DataFrame, suffix: str, weights_BN: Floats) -> dict[str, 
 def _paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Rows of units that both could read, of the same part."""
     other = _known(second)[["unit", *_PART, "probability", "prediction", "train"]]
-    return _known(first).merge(other, on=["unit", *_PART], suffixes=("", "_other")).sort_values("unit")
+    return (
+        _known(first).merge(other, on=["unit", *_PART], suffixes=("", "_other")).sort_values([*_PART, "unit"])
+    )
 
 
 def _kind(pairs: Mapping[int, pd.DataFrame]) -> str:
@@ -146,8 +148,17 @@ def _kind(pairs: Mapping[int, pd.DataFrame]) -> str:
     return SPLITS
 
 
+def _same_tests(pairs: Mapping[int, pd.DataFrame]) -> bool:
+    """True where every seed tested the same units in the same folds."""
+    tests = (rows[[*_PART, "unit"]].itertuples(index=False, name=None) for rows in pairs.values())
+    return len(set(map(tuple, tests))) == 1
+
+
 def _resampled(pairs: Mapping[int, pd.DataFrame], kind: str) -> dict[str, Interval]:
-    """Nadeau and Bengio over the parts: a row of the matrix for each seed and repeat; with SPLITS one of all seeds."""
+    """Nadeau and Bengio over the parts: a row of the matrix for each seed and repeat; with SPLITS one of all seeds.
+
+    Seeds that tested the same folds are averaged first: they say nothing new of other subjects.
+    """
     gains: list[dict[str, Any]] = []
     shares = []
     for seed, rows in pairs.items():
@@ -156,16 +167,19 @@ def _resampled(pairs: Mapping[int, pd.DataFrame], kind: str) -> dict[str, Interv
             shares.append(part["subject"].nunique() / part[["train", "train_other"]].to_numpy().min())
             gains.append(
                 {
-                    "round": (seed, repeat),
+                    "seed": seed,
+                    "repeat": repeat,
                     "fold": fold,
                     **{name: own[name] - other[name] for name in MEASURES},
                 }
             )
-    frame = pd.DataFrame(gains, columns=["round", "fold", *MEASURES])
+    frame, rounds = pd.DataFrame(gains, columns=["seed", *_PART, *MEASURES]), ["seed", "repeat"]
+    if _same_tests(pairs):
+        frame, rounds = frame.groupby(_PART, as_index=False)[list(MEASURES)].mean(), ["repeat"]
     found = {}
     for name in MEASURES:
         if kind == FOLDS:
-            gain_RF = frame.pivot(index="round", columns="fold", values=name).to_numpy(np.float64)
+            gain_RF = frame.pivot(index=rounds, columns="fold", values=name).to_numpy(np.float64)
         else:
             gain_RF = frame[name].to_numpy(np.float64)[None]
         if gain_RF.size and kind != NONE:

@@ -46,7 +46,7 @@ def test_a_reader_that_has_enough(words: str) -> None:
     command = [sys.executable, "-m", "jobs", *words.split()]
     run = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode in (0, 141) and not run.stderr  # 0 where all was said before it was noticed
 
 
 def test_info_is_json() -> None:

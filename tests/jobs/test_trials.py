@@ -137,6 +137,15 @@ def test_a_sweep_that_is_not_there() -> None:
         trials_of("no.yaml")
 
 
+def test_seeds_that_would_vary_nothing_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "seeds: [1, 2]\nseed_keys: {split: [splits.seed]}\ntrials:\n  a: {pretraining.method: none}\n"
+    )
+    with pytest.raises(ConfigError, match="seed_controls=init would leave all seeds alike"):
+        trials_of(str(path), "init")
+
+
 def test_a_list_of_seed_keys_varies_whole(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="seed_controls=init needs seed_keys by init and split"):
         trials_of(written(tmp_path, FEW), "init")

@@ -86,7 +86,8 @@ def test_a_model_is_not_evaluated_on_its_own_films_under_another_key(
     with pytest.raises(InputError) as caught:
         evaluate(finished, store, tmp_path, toys.STUDY)
     assert str(caught.value) == (
-        f"The classifier of the model in {finished} has learnt from 48 of 56 films in {store.root}; "
+        f"The classifier of the model in {finished} has learnt from 48 of 48 films of subjects with "
+        f"outcome in {store.root}; "
         "evaluate it on others. Its own are predicted in the folds of the stage classify."
     )
 

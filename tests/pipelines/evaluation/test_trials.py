@@ -52,14 +52,28 @@ def missed(errors: int) -> str:
     return "-" * errors + "+" * (10 - errors) + "-" * 10
 
 
-def test_differences_over_folds_are_nadeau_and_bengios() -> None:
+def two_methods(dealt_anew: bool) -> tuple[dict[int, pd.DataFrame], dict[int, pd.DataFrame]]:
+    """Two seeds of a method that misses nobody and of one that does, in two folds, the second seed's dealt anew."""
     outcomes = "1" * 10 + "0" * 10
-    errors = {1: (2, 3), 2: (2, 4)}
-    better = {seed: predicted({(0, 0): missed(0), (0, 1): missed(0)}, outcomes, 20) for seed in errors}
-    worse = {
-        seed: predicted({(0, 0): missed(first), (0, 1): missed(second)}, outcomes, 20)
-        for seed, (first, second) in errors.items()
-    }
+    better, worse = {}, {}
+    for seed, (first, second) in {1: (2, 3), 2: (2, 4)}.items():
+        dealt = {"unit": lambda rows, seed=seed: f"{seed if dealt_anew else 0} " + rows["unit"]}
+        better[seed] = predicted({(0, 0): missed(0), (0, 1): missed(0)}, outcomes, 20).assign(**dealt)
+        worse[seed] = predicted({(0, 0): missed(first), (0, 1): missed(second)}, outcomes, 20).assign(**dealt)
+    return better, worse
+
+
+def test_seeds_that_tested_the_same_folds_are_no_more_evidence_than_one() -> None:
+    better, worse = two_methods(dealt_anew=False)
+    found = difference(better, worse)["difference"]["accuracy"]
+    mean_of_seeds = corrected_resampled_t(np.array([[0.1, 0.175]]), 20 / 20)
+    assert (found["value"], found["low"]) == pytest.approx((mean_of_seeds.value, max(mean_of_seeds.low, -1)))
+    anew = difference(*two_methods(dealt_anew=True))["difference"]["accuracy"]
+    assert found["high"] - found["low"] > anew["high"] - anew["low"]
+
+
+def test_differences_over_folds_are_nadeau_and_bengios() -> None:
+    better, worse = two_methods(dealt_anew=True)
     found = difference(better, worse)
     gains_RF = np.array([[0.1, 0.15], [0.1, 0.2]])  # of accuracy, by seed and fold
     variance = np.square(gains_RF - gains_RF.mean(axis=1, keepdims=True)).sum() / 2
