@@ -115,7 +115,12 @@ def model_fingerprint(folder: Path) -> str:
         InputError: no finished model lies there.
     """
     check_model(folder)
-    with (folder / WEIGHTS).open("rb") as file:
+    return file_fingerprint(folder / WEIGHTS)
+
+
+def file_fingerprint(path: Path) -> str:
+    """The first 12 hex digits of a file's sha256."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import held, opened_store, regions_id, segmentation_id
+from jobs.folders import file_fingerprint, held, opened_store, regions_id, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.training import asked_workers, one_ray, run_training
 from pipelines.progress import Progress
@@ -76,6 +76,9 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
     settings, store = flow.settings, Store.open(store_root)
     model_id = regions_id(settings.pretraining.regions, flow.out)
     inputs = {"store": store.fingerprint(), "segmentation": model_id} | asked_workers(settings)
+    initial = settings.pretraining.initial_weights
+    if initial is not None and Path(initial).is_file():
+        inputs["initial_weights"] = file_fingerprint(Path(initial))
     if settings.pretraining.method == "supcon":
         inputs["outcomes"] = store.outcomes_fingerprint()
 

@@ -16,6 +16,7 @@ from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import Crops, open_crops
 from pipelines.pretraining.encoder import KIND
 from pipelines.pretraining.learner import PretrainingLearner
+from pipelines.pretraining.origin import origin_of
 from pipelines.pretraining.recipes import resolved, unsafe_mixes
 from pipelines.pretraining.samples import packed_samples
 from pipelines.pretraining.weights import load_initial
@@ -51,9 +52,10 @@ def pretrain(
 
     outcomes: subject to 0 or 1, for SupCon: only those of the training part of a fold, or the fold's test means
     nothing. The bones of these subjects join those that are trained on.
-    Raises InputError where no crop may be used or initial weights don't fit, StoppedEarly where the session ends
-    it before its last step.
+    Raises InputError where no crop may be used, or initial weights don't fit or know outcomes of this store, and
+    StoppedEarly where the session ends it before its last step.
     """
+    origin = origin_of(config.initial_weights, store)
     seed_torch(config.seed, _WEIGHTS)
     backbone = build_backbone(config.backbone, config.channels)
     if config.initial_weights is not None:
@@ -97,10 +99,11 @@ def pretrain(
         warnings += [learner.warning] if learner.warning else []
     if session.rank == 0:
         save_weights(backbone, folder / "model.safetensors")
-        description = {"backbone": config.backbone, "method": config.method}
+        description = {"backbone": config.backbone, "method": config.method, **origin.described()}
         training = {**figures, "warning": " ".join(warnings) or None}
         document = {"format": 1, "kind": KIND, KIND: description, "training": training}
-        write_json(folder / "model.json", {**document, seen.SECTION: {KIND: seen.written(known)}})
+        document[seen.SECTION] = {KIND: seen.merged(origin.seen, seen.written(known))}
+        write_json(folder / "model.json", document)
     return figures
 
 

@@ -55,6 +55,12 @@ def seen_by(folder: Path, part: str) -> Written:
     return found
 
 
+def merged(first: Written, second: Written) -> Written:
+    """Whoever one of them has seen."""
+    parts = sorted(first.keys() | second.keys())
+    return {part: sorted({*first.get(part, []), *second.get(part, [])}) for part in parts}
+
+
 def digest(text: str) -> str:
     """What model.json keeps of a pseudonym: enough to know it again, not to find it elsewhere."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
