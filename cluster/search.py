@@ -87,12 +87,14 @@ def search(
             on_done(trial, row)
 
     with connected(max(cpus, cpus_per_trial), gpus_per_trial):
-        _Listener.done = done
+        _Listener.done, _Listener.error = done, None
         try:
             tuner = _tuner(function, trials, todo, place, cpus_per_trial, gpus_per_trial, stop_file)
             results = _fit(tuner, stop_file)
         finally:
             _Listener.done = None
+    if _Listener.error is not None:
+        raise _Listener.error
     if results is None:
         raise SearchStopped("Stopped between trials; the same command goes on from there.")
     for result in results:
@@ -132,6 +134,8 @@ class _Listener:
     """Where finished trials go. Tune pickles its callbacks, so they find it by name."""
 
     done: Callable[[str, Row], None] | None = None
+    error: Exception | None = None
+    """Why a row could not be kept: Tune would call it a trial that failed."""
 
 
 def _tuner(
@@ -228,8 +232,12 @@ def _callback() -> Any:
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             result = trial.last_result
-            if _Listener.done is not None and "row" in result:
+            if _Listener.done is None or "row" not in result:
+                return
+            try:
                 _Listener.done(result["trial"], result["row"])
+            except Exception as error:
+                _Listener.error = _Listener.error or error
 
     return Rows()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jobs.session import STOP_FILE
 from jobs.sweep_results import classify_films, film_measures, subject_measures
 from jobs.trials import SweepTrial
 from storage.atomic import new_folder, write_bytes
+from storage.errors import StorageError
 
 TRIAL = "trial.parquet"
 
@@ -85,6 +87,8 @@ def _take_encoder(trial: Path, twins: Sequence[Path]) -> None:
     if (trial / "pretrain").exists():
         return
     done = [twin for twin in twins if (twin / "pretrain" / "DONE.json").is_file()]
-    if done:
-        with new_folder(trial / "pretrain") as temporary:
-            shutil.copytree(done[0] / "pretrain", temporary, dirs_exist_ok=True)
+    # one that begins anew meanwhile is no twin: this trial trains its own
+    with suppress(StorageError, OSError):
+        if done:
+            with new_folder(trial / "pretrain") as temporary:
+                shutil.copytree(done[0] / "pretrain", temporary, dirs_exist_ok=True)

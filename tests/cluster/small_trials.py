@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.search import Trial, search
 from storage.atomic import write_json
-from storage.errors import InputError
+from storage.errors import InputError, StorageError
 
 NAMES = ("a", "b", "c")
 
@@ -29,8 +29,17 @@ def count(params: dict[str, Any]) -> dict[str, Any]:
     return {"value": ord(name)}
 
 
-def run(folder: Path, wrong: str | None = None, stops: str | None = None) -> None:
-    """The search; rows are JSON files. wrong: the trial that fails; stops: the one that asks all to stop."""
+def run(folder: Path, wrong: str | None = None, stops: str | None = None, full: str | None = None) -> None:
+    """The search; rows are JSON files.
+
+    wrong: the trial that fails; stops: the one that asks all to stop; full: the one whose row can't be kept.
+    """
+
+    def keep(trial: str, row: dict[str, Any]) -> None:
+        if trial == full:
+            raise StorageError("The disk is full.")
+        write_json(folder / f"{trial}.json", row)
+
     params = {"folder": str(folder), "wrong": wrong, "stops": stops}
     search(
         count,
@@ -40,7 +49,7 @@ def run(folder: Path, wrong: str | None = None, stops: str | None = None) -> Non
         cpus=1,
         cpus_per_trial=1,
         is_done=lambda trial: (folder / f"{trial}.json").exists(),
-        on_done=lambda trial, row: write_json(folder / f"{trial}.json", row),
+        on_done=keep,
         stop_file=folder / "stop",
     )
 

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from cluster.search import SearchStopped, TrialsFailed, readable
-from storage.errors import RadmillError
+from storage.errors import RadmillError, StorageError
 
 HERE = Path(__file__).parent
 slow = pytest.mark.slow
@@ -84,6 +84,16 @@ def test_one_trial_may_fail_and_the_others_are_done(trials: ModuleType, tmp_path
     with pytest.raises(TrialsFailed, match=sentence):
         trials.run(tmp_path, wrong="b")
     assert set(rows(tmp_path)) == {"a", "c"}
+
+
+@slow
+def test_a_row_that_can_not_be_kept_is_no_trial_that_failed(trials: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    with pytest.raises(StorageError, match=r"^The disk is full\.$"):
+        trials.run(tmp_path, full="b")
+    assert set(rows(tmp_path)) == {"a", "c"}
+    trials.run(tmp_path)
+    assert set(rows(tmp_path)) == {"a", "b", "c"}
 
 
 @slow
