@@ -121,4 +121,4 @@ def test_the_plan_counts_women_by_their_tubes(tmp_path: Path, capsys: pytest.Cap
     assert (
         "a fifth of the women tested once" in told and "folds" not in told and "train-segmenter" not in told
     )
-    assert "1 women of the rarer class, but classify needs 7" in told
+    assert "1 woman of the rarer class, but classify needs 7" in told
