@@ -11,6 +11,7 @@ from pipelines.pretraining.weights import IMAGENET
 from pipelines.training import seen
 from storage.errors import InputError
 from storage.manifest import Store
+from storage.wording import counted
 
 _WITHOUT_OUTCOMES = ("simclr", "swav", "vicreg", "none")
 _FROM = "outcomes_by"
@@ -46,7 +47,8 @@ def origin_of(source: str | None, store: Store) -> Origin:
     films = store.manifest[store.manifest["subject"].isin(store.outcomes["subject"])]
     if by and (known := seen.Seen.of(found.seen).among(films)):
         raise InputError(
-            f"pretraining.initial_weights={source} has learnt from outcomes ({by}), also of {known} subjects "
-            f"with outcome in {store.root}, whom the folds test; begin from weights that were trained without outcomes."
+            f"pretraining.initial_weights={source} has learnt from outcomes ({by}), also of "
+            f"{counted(known, 'subject')} with outcome in {store.root}, whom the folds test; begin from "
+            "weights that were trained without outcomes."
         )
     return found

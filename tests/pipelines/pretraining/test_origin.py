@@ -50,7 +50,7 @@ def test_outcomes_learnt_are_not_brought_back(
 ) -> None:
     path = weights(tmp_path / "encoder", store.manifest, **described)
     with pytest.raises(
-        InputError, match=r"has learnt from outcomes \(supcon\), also of 1 subjects with outcome"
+        InputError, match=r"has learnt from outcomes \(supcon\), also of 1 subject with outcome"
     ):
         origin_of(path, store)
 
