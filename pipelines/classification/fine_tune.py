@@ -84,13 +84,11 @@ class FineTuning:
     ) -> tuple[Fitted, Segments, Path]:
         """Train on a round; the layer and its choices, all segments as its encoder sees them, and its folder.
 
-        A round without validation holds out an inner fold of its training subjects. start: folder of the encoder that
+        start: folder of the encoder that
         it begins from. rule: for the threshold.
         Raises TrainingError where a class is absent, StoppedEarly where the session ends it.
         """
-        train, validation = (
-            (one.train, one.validation) if one.validation else self._hold_out(one.train, one.inner_seed)
-        )
+        train, validation = self.parts(one)
         config = self.supervised
         learnt, chosen_on = self._films(train), self._films(validation)
         for part, films in (("training", learnt), ("held-out", chosen_on)):
@@ -122,6 +120,12 @@ class FineTuning:
         document[seen.SECTION] = {"encoder": seen.seen_by(start, "encoder")}
         write_json(folder / "encoder" / "model.json", document)
         return self._chosen(head, segments.of(validation), train, rule), segments, folder / "encoder"
+
+    def parts(self, one: Round) -> tuple[list[str], list[str]]:
+        """Who trains, and on whom the choices are made: the round's validation, or else an inner fold held out."""
+        if one.validation:
+            return list(one.train), list(one.validation)
+        return self._hold_out(one.train, one.inner_seed)
 
     def _hold_out(self, train: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
         known = dict(zip(self.segments.subject_N.tolist(), self.segments.outcome_N.tolist(), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pipelines.classification.fine_tune import FINE_TUNED, FineTuning
 from pipelines.classification.probe import Segments
 from pipelines.classification.rounds import Round
 from pipelines.classification.select import Fitted, fit_by_validation, fit_held_back, fit_selected
+from pipelines.classification.supervision import METHOD as SUPCON
 from pipelines.classification.supervision import Encoders
 from pipelines.progress import Progress
 
@@ -30,10 +31,11 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedRound:
-    """A round's layer and choices, the segments of its training and test subjects, and the encoder that read them."""
+    """A round's layer and choices, the segments of its test subjects, and the encoder that read them."""
 
     fitted: Fitted
-    train: Segments
+    values: Segments
+    """Of whom a measured value is learnt: who trains, but where the encoder knows their outcomes, who was held back."""
     test: Segments
     encoder: Path
 
@@ -65,8 +67,17 @@ class Fitting:
             segments = self.labelled.segments(encoder)
             fitted = self._layer(segments, one)
         return FittedRound(
-            fitted=fitted, train=segments.of(one.train), test=segments.of(one.test), encoder=encoder
+            fitted=fitted,
+            values=segments.of(self._denied(one)),
+            test=segments.of(one.test),
+            encoder=encoder,
         )
+
+    def _denied(self, one: Round) -> Sequence[str]:
+        """Training subjects whose outcomes the round's encoder has not learnt."""
+        if self.tuning:
+            return self.tuning.parts(one)[1]
+        return one.validation if self.encoders.method == SUPCON else one.train
 
     def _as_in_the_paper(self, one: Round) -> bool:
         return self.protocol == "paper" and bool(one.test)

@@ -208,7 +208,7 @@ def _cross_validate(fitting: Fitting, rounds: list[Round]) -> dict[str, pd.DataF
         parts["folds"].append(pd.DataFrame([fold_row(chosen, origin)]))
         parts["inner"].append(inner.assign(fold=one.fold, repeat=one.repeat))
         parts["scores"].append(
-            predicted_scores(found.train, found.test, labelled.measured, fitting.num_regions, origin)
+            predicted_scores(found.values, found.test, labelled.measured, fitting.num_regions, origin)
         )
     return {
         name: pd.concat([part for part in tables if len(part)] or tables[:1])
