@@ -22,6 +22,7 @@ from jobs.flow import Flow
 from jobs.pretrain import check_method, pretrain
 from jobs.progress import shown
 from jobs.registry import JOBS
+from pipelines.classification import regress
 from pipelines.classification.finished import FinishedModel
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.classification.supervision import learnt_from
@@ -30,7 +31,7 @@ from pipelines.progress import Progress
 from pipelines.training.seen import Seen, seen_by
 from storage.errors import InputError
 from storage.manifest import Store
-from storage.schemas import FOLDS, INNER, SPLITS, SUBJECTS
+from storage.schemas import FOLDS, INNER, SCORES, SPLITS, SUBJECTS
 from storage.tables import read_table
 
 SMALL = ["method=supcon", "backbone=test_resnet", "steps=4", "batch_size=16", "warmup_steps=1", "bf16=false"]
@@ -191,6 +192,30 @@ def test_each_fold_is_read_by_its_own_encoder_and_chosen_on_whom_it_held_back(
     )
     tested = subjects.dropna(subset="probability").set_index("subject")["fold"]
     assert same[tested.index[tested == 0]].all() and not same[tested.index[tested == 1]].any()
+
+
+def test_the_t_score_is_learnt_from_whom_the_encoder_was_denied(
+    place: Place, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regress, "LEAST_SUBJECTS", 4)  # six are held back
+    known = learnt_from(place("out").out / "pretrain" / FOLD[0] / "subjects.parquet")
+    store, rng = Store.open(root), np.random.default_rng(0)
+    predicted = []
+    for out, whose in (("first", []), ("second", list(known)), ("third", list(store.outcomes["subject"]))):
+        outcomes = store.outcomes
+        if out == "first":
+            outcomes = outcomes.assign(t_score=rng.normal(-2, 1, len(outcomes)))
+        drawn_anew = outcomes["subject"].isin(whose)
+        outcomes.loc[drawn_anew, "t_score"] = rng.normal(-2, 1, drawn_anew.sum())
+        store.write_outcomes(outcomes)
+        flow = place(out)
+        shutil.copytree(root.parent / "out" / "pretrain", flow.out / "pretrain")
+        scores = read_table(classify(flow, root).path / "scores.parquet", SCORES)
+        predicted.append(scores.loc[scores["fold"] == 0, "predicted"].to_numpy())
+    first, second, third = predicted
+    assert len(first) >= 20
+    np.testing.assert_array_equal(first, second)
+    assert not np.allclose(second, third)
 
 
 def test_fine_tuning_begins_from_the_folds_own_encoder_and_trains_on_whom_it_knows(
