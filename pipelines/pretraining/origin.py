@@ -33,8 +33,8 @@ class Origin:
 def origin_of(source: str | None, store: Store) -> Origin:
     """What is known of pretraining.initial_weights.
 
-    InputError where they have learnt the outcome of a subject who has one in this store: each of its folds would be
-    tested by an encoder that was told the answers.
+    InputError where they have learnt the outcome of a subject who has one in this store, or may have: each of its
+    folds would be tested by an encoder that was told the answers.
     """
     beside = None if source in (None, IMAGENET) else Path(str(source)).with_name("model.json")
     if beside is None or not beside.is_file():
@@ -44,6 +44,11 @@ def origin_of(source: str | None, store: Store) -> Origin:
         return Origin()
     by = encoder.get(_FROM) or (None if encoder["method"] in _WITHOUT_OUTCOMES else encoder["method"])
     found = Origin(by, seen.seen_by(beside.parent, KIND))
+    if by and not found.seen:
+        raise InputError(
+            f"pretraining.initial_weights={source} has learnt from outcomes ({by}), and its model.json does not say "
+            "whose, as earlier versions left it; begin from weights that were trained without outcomes."
+        )
     films = store.manifest[store.manifest["subject"].isin(store.outcomes["subject"])]
     if by and (known := seen.Seen.of(found.seen).among(films)):
         raise InputError(

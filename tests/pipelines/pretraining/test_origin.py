@@ -55,6 +55,18 @@ def test_outcomes_learnt_are_not_brought_back(
         origin_of(path, store)
 
 
+def test_outcomes_of_nobody_knows_whom_are_refused(store: Store, tmp_path: Path) -> None:
+    path = weights(tmp_path / "encoder", store.manifest, method="supcon")
+    beside = tmp_path / "encoder" / "model.json"
+    document = json.loads(beside.read_text())
+    del document["seen"]
+    beside.write_text(json.dumps(document))
+    with pytest.raises(
+        InputError, match=r"learnt from outcomes \(supcon\), and its model.json does not say whose"
+    ):
+        origin_of(path, store)
+
+
 def test_under_another_key_the_pixels_tell(store: Store, tmp_path: Path) -> None:
     films = store.manifest.assign(subject=["other0", "other1"])
     with pytest.raises(InputError, match="has learnt from outcomes"):
