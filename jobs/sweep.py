@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,6 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     folder, sweep = out / "sweep", _sweep(settings)
     left_out = _left_out(settings, sweep)
     trials = _todo(sweep, left_out)
-    by_id = {trial.id: trial for trial in trials}
     if settings.fresh:
         forget(out / FOLDER, "sweep")
         for trial in trials:
@@ -97,48 +96,24 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     write_text(asked, whole_yaml(replace(settings, fresh=False)))
     for name, why in left_out.items():
         console.print(f"sweep            {name} is left out: {why}", markup=False)
-    questions = _questions(settings, trials, store, out)
+    kept = _Kept(folder, sweep.name, trials, _questions(settings, trials, store, out))
     _prepare(settings, trials, store, out)
     stop = stop_file() or out / FOLDER / "sweep.stop"
     if stop_file() is None:
         stop.unlink(missing_ok=True)
     stop.parent.mkdir(exist_ok=True)
-
-    def done(trial: str) -> bool:
-        answered = folder / trial / ASKED
-        return (folder / trial / TRIAL).is_file() and json.loads(answered.read_text("utf-8")) == questions[
-            trial
-        ]
-
-    def keep(trial: str, row: Row) -> None:
-        (folder / trial / TRIAL).unlink(missing_ok=True)
-        write_json(folder / trial / ASKED, questions[trial])
-        write_trial(folder, sweep.name, by_id[trial], row)
-        console.print(
-            f"sweep            {sum(map(done, by_id))} of {counted(len(trials), 'trial')}: {trial}",
-            markup=False,
-        )
-
     common = {"settings": str(asked), "store": str(store), "out": str(out), "stop_file": str(stop)}
     with stopped_by_signals(stop.touch):
         search(
             run_trial,
-            [
-                Trial(
-                    id=trial.id,
-                    params=common
-                    | {"id": trial.id, "changes": trial.changes, "twins": twins_of(trial, trials)}
-                    | {"question": _digest(questions[trial.id])},
-                )
-                for trial in trials
-            ],
+            [Trial(id=trial.id, params=common | kept.params(trial)) for trial in trials],
             folder=out / FOLDER,
             name="sweep",
             cpus=num_processes(settings.cluster),
             cpus_per_trial=_threads(settings),
             gpus_per_trial=settings.cluster.gpus_per_worker,
-            is_done=done,
-            on_done=keep,
+            is_done=kept.is_done,
+            on_done=kept.keep,
             stop_file=stop,
         )
     _aggregate(folder, sweep.name, trials)
@@ -149,9 +124,39 @@ def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     )
 
 
-def _digest(question: Row) -> str:
-    """By it Tune's notes are of this very question, or are not taken up."""
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class _Kept:
+    """The trials' files below `folder`: a trial is done where its file answers the question asked now."""
+
+    folder: Path
+    sweep: str
+    trials: Sequence[SweepTrial]
+    questions: Mapping[str, Row]
+
+    def params(self, trial: SweepTrial) -> Row:
+        """The digest lets Tune's notes be taken up for this very question alone."""
+        question = json.dumps(self.questions[trial.id], sort_keys=True).encode()
+        return {
+            "id": trial.id,
+            "changes": trial.changes,
+            "twins": twins_of(trial, self.trials),
+            "question": hashlib.sha256(question).hexdigest()[:16],
+        }
+
+    def is_done(self, trial: str) -> bool:
+        answered = self.folder / trial / ASKED
+        if not (self.folder / trial / TRIAL).is_file():
+            return False
+        return bool(json.loads(answered.read_text("utf-8")) == self.questions[trial])
+
+    def keep(self, trial: str, row: Row) -> None:
+        (self.folder / trial / TRIAL).unlink(missing_ok=True)
+        write_json(self.folder / trial / ASKED, self.questions[trial])
+        write_trial(self.folder, self.sweep, next(one for one in self.trials if one.id == trial), row)
+        done = sum(self.is_done(one.id) for one in self.trials)
+        console.print(
+            f"sweep            {done} of {counted(len(self.trials), 'trial')}: {trial}", markup=False
+        )
 
 
 def _shown(settings: Settings, trials: Sequence[SweepTrial]) -> Settings:

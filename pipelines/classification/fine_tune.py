@@ -84,8 +84,7 @@ class FineTuning:
     ) -> tuple[Fitted, Segments, Path]:
         """Train on a round; the layer and its choices, all segments as its encoder sees them, and its folder.
 
-        start: folder of the encoder that
-        it begins from. rule: for the threshold.
+        start: folder of the encoder that it begins from. rule: for the threshold.
         Raises TrainingError where a class is absent, StoppedEarly where the session ends it.
         """
         train, validation = self.parts(one)

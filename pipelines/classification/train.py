@@ -99,20 +99,14 @@ def classify(
     outside = outside_population(films, study, "adult", store.outcomes)
     labelled = _labelled(store, bones, segmentation, config, read, outcomes, outside, progress)
     tuning = None
-    if config.encoder != "fine_tuned":
+    if config.encoder == "fine_tuned":
+        features, num_regions = labelled.segments(encoder), len(read.regions)
+        tuning = fine_tuning(
+            segmentation, labelled.rows, features, folder, config, num_regions, supervised, session
+        )
+    else:
         for reader in folders:
             labelled.segments(reader)  # into the cache, on all CPUs
-    else:
-        tuning = fine_tuning(
-            segmentation,
-            labelled.rows,
-            labelled.segments(encoder),
-            folder,
-            config,
-            len(read.regions),
-            supervised,
-            session,
-        )
     fitting = Fitting(
         labelled=labelled,
         encoders=encoders,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
 from pipelines.config import StudyConfig
 from pipelines.pretraining import packed as packed_file
@@ -60,51 +63,72 @@ def pretrain(
     backbone = build_backbone(config.backbone, config.channels)
     if config.initial_weights is not None:
         load_initial(backbone, config.backbone, config.initial_weights)
-    figures: dict[str, float] = {}
-    known = store.manifest[:0]
-    warnings: list[str] = []
+    trained = _Trained(figures={}, warnings=[], known=store.manifest[:0])
     if config.method != "none":
-        sizes = {"pretraining.global_size": config.global_size}
-        sizes |= {"pretraining.local_size": config.local_size} if config.num_local else {}
-        check_sizes(backbone, config.backbone, sizes)
-        outcomes, packed = outcomes or {}, folder / packed_file.NAME
-        if session.rank == 0:
-            preparing = until_stopped(session, config.steps, progress)
-            crops = open_crops(
-                store.root, segmentation, config.crop_pixels, preparing, config.crop_mm_per_pixel
-            )
-            packed_file.pack(crops, choose_crops(crops, store, config, study, outcomes), packed)
-        session.report({})  # a barrier: cache and packed file have one writer
-        crops = open_crops(
-            store.root, segmentation, config.crop_pixels, mm_per_pixel=config.crop_mm_per_pixel
+        trained = _train(
+            backbone, store, segmentation, folder, config, study, session, progress, outcomes or {}
         )
-        chosen = choose_crops(crops, store, config, study, outcomes)
-        config = resolved(config, num_features(backbone), len(chosen))
-        warnings = unsafe_mixes(config, len(chosen))
-        if config.method == "supcon" and not outcomes:
-            warnings.append(_NO_OUTCOMES)
-        if session.rank == 0:
-            for warning in warnings:
-                _log.warning("%s", warning)
-        known = store.manifest[store.manifest["key"].isin(crops.rows["key"].iloc[chosen])]
-        crop_samples = packed_samples(crops, chosen, outcomes, packed, config.crop_pixels)
-        learner = PretrainingLearner(backbone, crop_samples, config)
-        samples = f"{store.fingerprint()} {segmentation.model_id}"
-        result = fit(learner, config, session, folder, samples, progress)
-        if session.rank == 0:
-            packed.unlink(missing_ok=True)
-        if result.stopped:
-            raise StoppedEarly(result.steps, config.steps)
-        figures = {"crops": len(chosen), "steps": result.steps, **result.metrics}
-        warnings += [learner.warning] if learner.warning else []
     if session.rank == 0:
         save_weights(backbone, folder / "model.safetensors")
         description = {"backbone": config.backbone, "method": config.method, **origin.described()}
-        training = {**figures, "warning": " ".join(warnings) or None}
+        training = {**trained.figures, "warning": " ".join(trained.warnings) or None}
         document = {"format": 1, "kind": KIND, KIND: description, "training": training}
-        document[seen.SECTION] = {KIND: seen.merged(origin.seen, seen.written(known))}
+        document[seen.SECTION] = {KIND: seen.merged(origin.seen, seen.written(trained.known))}
         write_json(folder / "model.json", document)
-    return figures
+    return trained.figures
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a training leaves beside the weights; known: manifest rows of the films it learnt from."""
+
+    figures: dict[str, float]
+    warnings: list[str]
+    known: pd.DataFrame
+
+
+def _train(
+    backbone: nn.Module,
+    store: Store,
+    segmentation: Segmentation,
+    folder: Path,
+    config: PretrainingConfig,
+    study: StudyConfig,
+    session: Session,
+    progress: Progress,
+    outcomes: Mapping[str, int],
+) -> _Trained:
+    sizes = {"pretraining.global_size": config.global_size}
+    sizes |= {"pretraining.local_size": config.local_size} if config.num_local else {}
+    check_sizes(backbone, config.backbone, sizes)
+    packed, cache = folder / packed_file.NAME, (store.root, segmentation, config.crop_pixels)
+    if session.rank == 0:
+        preparing = until_stopped(session, config.steps, progress)
+        crops = open_crops(*cache, preparing, config.crop_mm_per_pixel)
+        packed_file.pack(crops, choose_crops(crops, store, config, study, outcomes), packed)
+    session.report({})  # a barrier: cache and packed file have one writer
+    crops = open_crops(*cache, mm_per_pixel=config.crop_mm_per_pixel)
+    chosen = choose_crops(crops, store, config, study, outcomes)
+    config = resolved(config, num_features(backbone), len(chosen))
+    warnings = unsafe_mixes(config, len(chosen))
+    if config.method == "supcon" and not outcomes:
+        warnings.append(_NO_OUTCOMES)
+    if session.rank == 0:
+        for warning in warnings:
+            _log.warning("%s", warning)
+    samples = packed_samples(crops, chosen, outcomes, packed, config.crop_pixels)
+    learner = PretrainingLearner(backbone, samples, config)
+    identity = f"{store.fingerprint()} {segmentation.model_id}"
+    result = fit(learner, config, session, folder, identity, progress)
+    if session.rank == 0:
+        packed.unlink(missing_ok=True)
+    if result.stopped:
+        raise StoppedEarly(result.steps, config.steps)
+    return _Trained(
+        figures={"crops": len(chosen), "steps": result.steps, **result.metrics},
+        warnings=warnings + ([learner.warning] if learner.warning else []),
+        known=store.manifest[store.manifest["key"].isin(crops.rows["key"].iloc[chosen])],
+    )
 
 
 def choose_crops(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,10 +82,18 @@ def environment() -> dict[str, str]:
 
 def measured(write: Callable[[Path, Path], Row], raw: Path, some: Path, out: Path) -> Row:
     """All films, and the CPU time of each beyond those of `some`, so that what starts up does not count."""
-    few = write(some, out.with_name(f"{out.name}-some"))
-    row = write(raw, out)
+    few = written(write, some, out)
+    row = written(write, raw, out)
     films = len(list(raw.iterdir())) - len(list(some.iterdir()))
     return row | {"cpu_ms": 1000 * (row["cpu_s"] - few["cpu_s"]) / films}
+
+
+def written(write: Callable[[Path, Path], Row], raw: Path, out: Path) -> Row:
+    """One row, without what it wrote, or the disk would have to hold every row's."""
+    row = write(raw, out)
+    shutil.rmtree(out)
+    out.with_name(f"{out.name}.key").unlink(missing_ok=True)
+    return row
 
 
 def encode_for(paths: list[Path], codec: str, seconds: float) -> tuple[float, float]:

@@ -15,7 +15,8 @@ from types import ModuleType
 
 import pytest
 
-from cluster.search import SearchStopped, TrialsFailed, readable
+from cluster.search import SearchStopped, TrialsFailed
+from cluster.tuner import readable
 from storage.errors import RadmillError, StorageError
 
 HERE = Path(__file__).parent
