@@ -16,11 +16,12 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def check_choice(group: str, name: str) -> None:
-    """Raise ConfigError, with the choices and the nearest of them, unless the name is one."""
+def check_choice(group: str, name: str, key: str = "") -> None:
+    """Raise ConfigError, with the choices and the nearest of them, unless the name is one. key: what the user typed."""
     known = choices(group)
     if name in known:
         return
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {group}={close[0]}?" if close else ""
-    raise ConfigError(f"{group} must be one of {', '.join(known)}, but is {name or 'empty'}.{hint}")
+    key = key or group
+    hint = f" Did you mean {key}={close[0]}?" if close else ""
+    raise ConfigError(f"{key} must be one of {', '.join(known)}, but is {name or 'empty'}.{hint}")

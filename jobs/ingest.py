@@ -60,7 +60,7 @@ def main(settings: Settings) -> int:
         console.print(said, markup=False)
     with held("ingest", store), shown("ingest") as progress:
         summary = _ingest(settings, store, progress)
-    console.print(f"{summary} in {store}", markup=False)
+    console.print(f"{store}: {summary}", markup=False)
     return left_out_code(store)
 
 

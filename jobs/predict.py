@@ -8,6 +8,7 @@ from jobs import films_stage
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import check_model, existing, held, model_fingerprint, opened_store
+from jobs.progress import console
 from pipelines.progress import Progress
 
 
@@ -52,5 +53,6 @@ def over_new_films(job: str, settings: Settings) -> int:
             "population": settings.population,
         }
         sections = ("evaluation",) if job == "evaluate" else ()
-        Flow(out, settings).stage(job, sections=sections, inputs=inputs, action=action)
+        made = Flow(out, settings).stage(job, sections=sections, inputs=inputs, action=action)
+    console.print(f"Tables: {made.path}", markup=False)
     return 0

@@ -50,6 +50,14 @@ def check_method(settings: Settings) -> None:
         raise ConfigError(_without_outcomes("outcomes=FILE is not given"))
 
 
+def check_backbone(settings: Settings) -> None:
+    """ConfigError where timm has no such model: said before the segmenter trains, not after. Imports torch."""
+    from pipelines.pretraining.backbone import build_backbone
+
+    section = "supervised" if settings.study.whole_films else "pretraining"
+    build_backbone(getattr(settings, section).backbone, section=section)
+
+
 def _has_outcomes(store: Path) -> bool:
     """Whether an earlier ingest has left outcomes, which count until it is given others."""
     from storage.manifest import Store

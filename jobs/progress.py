@@ -52,5 +52,5 @@ class _LogLines:
         rate = (done - self.first) / max(now - self.begun, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
         console.print(
-            f"  {self.stage}: {done:,} of {total:,} ({rate:.1f}/s{left}) {note}".rstrip(), markup=False
+            f"  {self.stage}: {done:,} of {total:,} ({rate:.2g}/s{left}) {note}".rstrip(), markup=False
         )

@@ -12,7 +12,7 @@ from jobs.folders import held, record_settings
 from jobs.ingest import check as check_ingest
 from jobs.ingest import left_out_code, new_secret
 from jobs.owner import check_owner, claim
-from jobs.pretrain import check_method
+from jobs.pretrain import check_backbone, check_method
 from jobs.progress import console
 from jobs.stages import check_segmenter, run_stages
 
@@ -34,6 +34,8 @@ def main(settings: Settings) -> int:
     """
     if said := new_secret(settings):
         console.print(said, markup=False)
+    if not (Path(str(settings.out)) / "run.json").exists():
+        check_backbone(settings)
     if settings.cluster.kind == "slurm":
         from jobs.submit import submit
 

@@ -99,7 +99,7 @@ def sweep_of(sweep: str, sections: tuple[str, ...], seed_controls: str | None = 
         ConfigError: there is no such sweep, or its file sets what a trial does not know, or to what its key can't be.
     """
     if not sweep.endswith((".yaml", ".yml")):
-        check_choice("sweeps", sweep)
+        check_choice("sweeps", sweep, "sweep")
         sweep = str(CONF / "sweeps" / f"{sweep}.yaml")
     path = Path(sweep)
     if not path.is_file():

@@ -39,7 +39,9 @@ def clear_cases(
 
 
 def agreement(scores: pd.DataFrame, widening: float, seed: int, resamples: int = 2000) -> dict[str, Any]:
-    """Predicted against measured value (SCORES), each subject once per repeat, means over repeats.
+    """Predicted against measured value (SCORES), each subject at most once per repeat, means over repeats.
+
+    A subject counts in the repeats that predict it: a fold with too few measured subjects has no regression.
 
     r, mae, bias (predicted minus measured), lower and upper limit of agreement (Bland and Altman 1986), tilt: slope of
     the differences on the means, below 0 where extremes are drawn to the middle. Intervals redraw subjects. points:
@@ -51,7 +53,10 @@ def agreement(scores: pd.DataFrame, widening: float, seed: int, resamples: int =
     n = len(measured_N)
     draws_BN = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(float)
     weights_BN = np.concatenate([np.ones((1, n)), draws_BN])
-    repeats = [_measures(measured_N, predicted_N, weights_BN) for predicted_N in predicted_NR.T]
+    repeats = []
+    for predicted_N in predicted_NR.T:
+        known_N = np.isfinite(predicted_N)
+        repeats.append(_measures(measured_N[known_N], predicted_N[known_N], weights_BN[:, known_N]))
     result: dict[str, Any] = {"n": n}
     bounds = {"widening": widening, "lowest": -np.inf, "highest": np.inf}
     for name in repeats[0]:
@@ -61,7 +66,7 @@ def agreement(scores: pd.DataFrame, widening: float, seed: int, resamples: int =
         least = -1.0 if name == "r" else 0.0
         low, high = np.clip([result[name]["low"], result[name]["high"]], least, most)
         result[name] |= {"low": float(low), "high": float(high)}
-    mean_N = predicted_NR.mean(axis=1)
+    mean_N = np.nanmean(predicted_NR, axis=1)  # in some repeat everyone has a value
     result["points"] = {"measured": measured_N.tolist(), "predicted": mean_N.tolist()}
     return result
 
@@ -89,9 +94,9 @@ def _measures(measured_N: Floats, predicted_N: Floats, weights_BN: Floats) -> di
         return np.asarray(mean(x_N * y_N) - mean(x_N) * mean(y_N))
 
     difference_N, middle_N = predicted_N - measured_N, (predicted_N + measured_N) / 2
-    variance_B, own_B = covariance(measured_N, measured_N), covariance(predicted_N, predicted_N)
-    bias_B, spread_B = mean(difference_N), np.sqrt(covariance(difference_N, difference_N))
-    with np.errstate(divide="ignore", invalid="ignore"):  # a resample without spread has no r
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample without spread, or empty, has no r
+        variance_B, own_B = covariance(measured_N, measured_N), covariance(predicted_N, predicted_N)
+        bias_B, spread_B = mean(difference_N), np.sqrt(covariance(difference_N, difference_N))
         return {
             "r": covariance(measured_N, predicted_N) / np.sqrt(variance_B * own_B),
             "mae": mean(np.abs(difference_N)),

@@ -75,10 +75,15 @@ def unsafe_mixes(config: PretrainingConfig, num_crops: int) -> list[str]:
             "VICReg without larc or without warm-up is known to end in NaN; set pretraining.optimizer=larc and"
             " pretraining.warmup_steps to a tenth of the steps."
         )
-    if min(batch, num_crops) < FEW_CROPS:
+    if num_crops < FEW_CROPS:
         found.append(
-            f"A step compares {min(batch, num_crops)} crops with one another, and {method} learns little from so "
-            f"few; set pretraining.batch_size to {FEW_CROPS} or more, or add films."
+            f"There are {num_crops} crops in all to compare with one another, and {method} learns little from so few: "
+            "look at the overlays, whether the segmenter finds the regions, or add films."
+        )
+    elif batch < FEW_CROPS:
+        found.append(
+            f"A step compares {batch} crops with one another, and {method} learns little from so few; set "
+            f"pretraining.batch_size to {FEW_CROPS} or more."
         )
     if config.mask_same_subject and method in ("swav", "vicreg"):
         found.append(f"pretraining.mask_same_subject does nothing in {method}, which has no negatives.")

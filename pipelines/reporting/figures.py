@@ -105,6 +105,7 @@ def regions(metrics: Numbers, stamp: str) -> str:
             axes.set_yticks(range(len(rows)), shown)
             axes.axvline(metrics["evaluation"]["prevalence"], **dashed())
             axes.set(xlim=(0, 1), title=f"{panel['population']}, n = {panel['subjects']}")
+            axes.set_ylim(-0.6, len(rows) - 0.4)  # also where bars are missing
             axes.grid(axis="x")
         drawn.axes[len(panels) // 2].set_xlabel("mean predicted probability")
     return drawn.svg
@@ -117,7 +118,7 @@ def training(metrics: Numbers, stamp: str) -> str:
         for axes, panel in zip(drawn.axes, panels, strict=True):
             few = len(panel["step"]) <= 30
             axes.plot(panel["step"], panel["value"], color=ACCENT, marker="o" if few else "", markersize=3)
-            axes.set(title=panel["name"], xlabel="step")
+            axes.set(title=panel["name"].replace(": ", "\n"), xlabel="step")
             axes.locator_params(axis="x", nbins=4)
             axes.grid(axis="y")
     return drawn.svg

@@ -64,7 +64,7 @@ def render(
     environment = templates()
     numbers = Numbers(metrics)
     evaluated = (metrics["evaluation"] or {}).get("regions", [])
-    environment.globals |= {"num": numbers.one, "ci": numbers.interval}
+    environment.globals |= {"num": numbers.one, "ci": numbers.interval, "noun": numbers.noun}
     page = "exams.html.j2" if metrics["study"]["unit"] == "exam" else "report.html.j2"
     return environment.get_template(page).render(
         m=metrics,
@@ -102,6 +102,10 @@ class Numbers:
             return value
         low, high = self.one(f"{path}.low", form), self.one(f"{path}.high", form)
         return Markup('{} <span class="ci">({} to {})</span>').format(value, low, high)
+
+    def noun(self, path: str, one: str, many: str = "") -> str:
+        """The word behind the number at a path: `subject` behind a 1, `subjects` behind any other."""
+        return one if self.look_up(path) == 1 else many or f"{one}s"
 
     def look_up(self, path: str) -> Any:
         """What stands at the path; digits index lists."""

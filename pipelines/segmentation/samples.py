@@ -47,7 +47,8 @@ def annotated_films(store: Store, subjects: str) -> pd.DataFrame:
         whom = "subjects without outcome" if subjects == "without_outcome" else "subjects"
         raise InputError(
             f"A segmenter needs annotated films of at least 2 {whom}, but {store.root} has"
-            f" {films['subject'].nunique()}: give masks by annotations=, or a finished segmenter by model=."
+            f" {films['subject'].nunique()}: give masks by annotations=, or a finished segmenter"
+            " (segmenter=DIR of radmill run, model=DIR of radmill segment)."
         )
     return films.sort_values("key", ignore_index=True)
 

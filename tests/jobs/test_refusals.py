@@ -130,6 +130,7 @@ FORESEEN = [
         "pretrain store={0}/bare-store out={0}/out method=supcon",
         "pretraining.method=supcon learns from outcomes, but store={0}/bare-store has none; use simclr",
     ),
+    ("sweep sweep=hand_method store={0}/store out={0}/out", "Did you mean sweep=hand_methods?"),
     ("sweep sweep=hsg_losses store={0}/store out={0}/out", "is for study=hsg, but study=hand"),
     (
         "sweep sweep={0}/none.yaml store={0}/store out={0}/out",
@@ -169,6 +170,11 @@ FOUND_LATE = [
         "annotated films of at least 2 subjects without outcome",
     ),
     ("phantoms out={0}/wrong.csv", "wrong.csv is a file; name a folder."),
+    (
+        "run raw={0}/bare/films store={0}/new out={0}/out annotations={0}/labelled/annotations "
+        "pretraining.backbone=resnett",
+        "pretraining.backbone must be a model of timm (perhaps resnet",
+    ),
 ]
 
 

@@ -212,6 +212,24 @@ class TestMeasuredValue:
         fisher = stats.pearsonr(measured, predicted).confidence_interval()
         assert (found["r"]["low"], found["r"]["high"]) == pytest.approx((fisher.low, fisher.high), abs=0.03)
 
+    def test_a_subject_counts_in_the_repeats_that_predict_it(self) -> None:
+        """A fold with fewer than ten measured subjects has no regression, so its subjects have no value there."""
+        rng = np.random.default_rng(0)
+        rows = pd.DataFrame(
+            {"subject": [f"s{i:02}" for i in range(30)], "measured": rng.normal(-1.7, 1.4, 30)}
+        )
+        parts = [
+            rows.assign(predicted=0.5 * rows["measured"] + rng.normal(0, 0.4, 30), repeat=repeat)[
+                20 * repeat :
+            ]
+            for repeat in (0, 1)
+        ]
+        apart = [agreement(part, 1.0, seed=1) for part in parts]
+        found = agreement(pd.concat(parts), 1.0, seed=1)
+        for name in ("r", "mae", "bias", "lower", "upper", "tilt"):
+            assert found[name]["value"] == pytest.approx(np.mean([one[name]["value"] for one in apart]))
+        assert found["n"] == 30 and np.isfinite(found["points"]["predicted"]).all()
+
     def test_the_limit_itself_is_osteoporotic_and_minus_one_normal(self) -> None:
         rows = pd.DataFrame(
             {"measured": [-2.5, -2.4, -1.0, -0.9], "predicted": [-0.5, -3, -1.5, -0.5], "repeat": 0}

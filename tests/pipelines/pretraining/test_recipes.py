@@ -76,7 +76,11 @@ def test_the_defaults_are_safe(method: str) -> None:
             8000,
             "A step compares 8 crops with one another, and simclr learns little from so few;",
         ),
-        ({"method": "vicreg"}, 9, "A step compares 9 crops with one another, and vicreg learns little"),
+        (
+            {"method": "vicreg"},
+            9,
+            "There are 9 crops in all to compare with one another, and vicreg learns little",
+        ),
         (
             {"method": "swav", "mask_same_subject": True},
             8000,
