@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from storage.care.findings import Damage
 
 DAMAGED = 1
+_FILMS = "shards/radiographs-"
 
 
 def check(settings: Settings) -> None:
@@ -65,5 +66,7 @@ def _advice(root: Path, damages: Sequence[Damage]) -> str:
         makes = "makes it again" if count == 1 else "makes them again"
         lines.append(
             f"{counted(count, 'damaged file')}: radmill store repair store={root}{''.join(needed)} {makes}."
+            + " Give it the ingest.* keys that ingest was given."
+            * any(one.file.startswith(_FILMS) for one in damages)
         )
     return "\n".join(lines)

@@ -128,12 +128,24 @@ def _open(path: Path, limits: Limits, tags: list[BaseTag], *, stop_before_pixels
         if _DEFLATED in file.read(_HEAD_BYTES):
             raise Quarantined("unsupported", "the transfer syntax is deflated")
         file.seek(0)
-        dataset = pydicom.dcmread(
-            file, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*tags]
-        )
+        with _whole():
+            dataset = pydicom.dcmread(
+                file, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*tags]
+            )
     _check_kind(dataset, limits)
     _check_size(dataset, limits)
     return dataset
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Refuse a file that ends within compressed pixels: pydicom warns, and drops what stands before them too."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "(End|Unexpected end) of file", UserWarning)
+            yield
+    except UserWarning as warning:
+        raise Quarantined("unreadable", "the file is cut short") from warning
 
 
 def _check_kind(dataset: pydicom.Dataset, limits: Limits) -> None:

@@ -252,6 +252,7 @@ def test_verify_advises_what_applies(root: Path, capsys: pytest.CaptureFixture[s
     next((root / "shards").glob("radiographs-*")).unlink()
     _, _, err = said(capsys, "verify", f"store={root}")
     assert f"2 damaged files: radmill store repair store={root} raw=DIR makes them again." in err
+    assert "the ingest.* keys that ingest was given" in err
 
 
 def test_find_in_another_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,31 @@ def test_an_override_may_name_a_copy_of_the_file(hospital: Hospital, tmp_path: P
     assert files(root) == before
 
 
+def test_other_settings_are_asked_for_and_nothing_changes(hospital: Hospital, tmp_path: Path) -> None:
+    """As whoever ingested with other modalities and overrides and types what verify says meets it."""
+    hospital.film(5, 2, seed=99, Modality="PX")
+    table = tmp_path / "overrides.csv"
+    table.write_text(f"path,polarity\n{CANARY}-0/*,invert\n")
+    root, plain = tmp_path / "store", replace(SMALL, key_file=str(hospital.key_file))
+    config = replace(plain, overrides=str(table), modalities=["DX", "PX"], codec="htj2k")
+    ingest(hospital.raw, root, config, StudyConfig())
+    before = files(root)
+    for path in (root / "shards").glob("*.tar"):
+        path.unlink()
+    damaged = files(root)
+    asked = "same ingest.* keys and ingest.overrides= as at ingest"
+    for settings, said in (
+        (plain, "1 are refused"),
+        (replace(plain, modalities=["DX", "PX"]), "other bytes"),
+    ):
+        with pytest.raises(StorageError, match=said) as caught:
+            repair(root, settings, StudyConfig(), hospital.raw)
+        assert asked in str(caught.value) and "Put them back" not in str(caught.value)
+        assert damaged.items() <= files(root).items() and files(root).items() <= before.items()
+    repair(root, replace(config, codec="png"), StudyConfig(), hospital.raw)
+    assert files(root) == before
+
+
 def test_an_erasure_that_has_not_ended_is_for_erase(hospital: Hospital, root: Path) -> None:
     write_sealed_json(root / "receipts" / "x.json", {"finished": False})
     advice = mended(hospital, root).advice
