@@ -8,7 +8,7 @@ without the latter.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from storage.deidentify import SIDES, word
 from storage.errors import Quarantined, lost_file
 from storage.jpeg import stripped
-from storage.radiograph import MIN_SIDE_PX, Header, Identity, Limits, Pixels, Radiograph, RadiographMeta
+from storage.radiograph import (
+    MAX_FRAMES,
+    MIN_SIDE_PX,
+    Header,
+    Identity,
+    Limits,
+    Pixels,
+    Radiograph,
+    RadiographMeta,
+    check_chosen,
+)
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
@@ -50,14 +60,17 @@ def read_raster_header(path: Path, limits: Limits) -> Header:
         )
 
 
-def read_raster(path: Path, limits: Limits) -> list[Radiograph]:
-    """Decode a file into one radiograph per page. Raises Quarantined for anything else."""
+def read_raster(path: Path, limits: Limits, chosen: Sequence[int] | None = None) -> list[Radiograph]:
+    """Decode a file into one radiograph per chosen page, from 0; None is all. Raises Quarantined otherwise."""
     with _opened(path, limits) as image:
         notes = _notes(image)
         side = word(notes.get("laterality"), SIDES)
-        films = []
-        for page in range(_num_frames(image)):
+        films: list[Radiograph] = []
+        total = 0
+        for page in range(_num_frames(image)) if chosen is None else chosen:
             image.seek(page)
+            total += image.size[0] * image.size[1]
+            check_chosen(total, limits)
             pixels, photometric = _gray(image, path)
             meta = RadiographMeta(
                 photometric=photometric,
@@ -111,13 +124,13 @@ def _bits(pixels: Pixels) -> int:
 
 
 def _check_size(image: Image.Image, limits: Limits) -> None:
-    pixels = 0
+    if _num_frames(image) > MAX_FRAMES:
+        raise Quarantined("too_large", "more frames than any loop has")
     for page in range(_num_frames(image)):
         image.seek(page)
         if min(image.size) < MIN_SIDE_PX:
             raise Quarantined("too_small")
-        pixels += image.size[0] * image.size[1]
-        if pixels > limits.max_megapixels * 1e6:
+        if image.size[0] * image.size[1] > limits.max_megapixels * 1e6:
             raise Quarantined("too_large", "more pixels than ingest.max_megapixels")
     image.seek(0)
 

@@ -144,6 +144,20 @@ def test_d14_each_frame_is_a_film(write_dicom: Any, ramp: NDArray[np.uint16]) ->
     assert [int(film.pixels[0, 0]) for film in read_dicom(path, LIMITS)] == [0, 1, 2]
 
 
+def test_the_cap_of_pixels_is_for_a_frame_and_only_chosen_ones_are_decoded(
+    write_dicom: Any, ramp: NDArray[np.uint16]
+) -> None:
+    """A fluoroscopy run of a minute is no larger than its frames, unless all of them are asked for."""
+    path = write_dicom(np.stack([ramp + number for number in range(9)]))
+    limits = Limits(max_megapixels=0.002)
+    assert read_dicom_header(path, limits).frames == 9
+    chosen = read_dicom(path, limits, [4, 5])
+    assert [int(film.pixels[0, 0]) for film in chosen] == [4, 5]
+    with pytest.raises(Quarantined, match="too_large: its chosen frames"):
+        read_dicom(path, limits)
+    assert refused(path, Limits(max_megapixels=0.0019)) == "too_large"
+
+
 @pytest.mark.parametrize(
     ("elements", "spacing_mm", "source"),
     [

@@ -90,6 +90,17 @@ def test_names_come_back(hospital: Hospital, root: Path) -> None:
     assert files(root) == before
 
 
+def test_a_cut_or_bare_store_json_comes_back(hospital: Hospital, root: Path) -> None:
+    """Neither has a seal that could be wrong, and ingest opens none of the first kind."""
+    before = files(root)
+    whole = before["store.json"]
+    for damaged in (whole[: len(whole) // 2], b"", whole.replace(b"crc32c=", b"crc32d=")):
+        (root / "store.json").write_bytes(damaged)
+        assert [damage.file for damage in verify(root).damages] == ["store.json"]
+        assert mended(hospital, root, raw=None).made == ["store.json"]
+        assert files(root) == before
+
+
 def test_a_record_comes_back_with_the_next_ingest(hospital: Hospital, root: Path) -> None:
     before = files(root)
     for path in sorted((root / "records").glob("*.json")):
