@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORGOTTEN = (
-    "which masks were left out is not known any more, as that table was damaged: annotations= once tells it anew"
+    "which masks were left out is not known any more, as that table was damaged: annotations= tells it anew"
 )
 
 

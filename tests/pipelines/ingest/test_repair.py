@@ -277,3 +277,36 @@ def test_damaged_tables_and_shards_heal_by_ingest_and_repair(hospital: Hospital,
     hospital.ingest(root)
     assert mended(hospital, root).made == [f"shards/{masks.name}"]
     assert masks.read_bytes() == before[f"shards/{masks.name}"]
+
+
+@pytest.mark.parametrize("table", ["annotations.parquet", "exclusions.parquet"])
+@pytest.mark.parametrize("named", [False, True])
+def test_tables_beside_the_manifest_come_back_with_the_next_ingest(
+    hospital: Hospital, root: Path, table: str, named: bool
+) -> None:
+    """With annotations= anew; without, the masks by their records, and only which were left out is forgotten."""
+    hospital.mask(3, 0, "a0", height=20)
+    hospital.ingest(root)
+    before, live = Store.open(root), Store.open(root).generation
+    masks, left_out = before.annotations, before.exclusions
+    assert set(left_out["stage"]) == {"write", "annotations"} and len(masks) == 6
+    flip(root / "generations" / str(live) / table)
+    summary = hospital.ingest(root, annotations=hospital.annotations if named else None)
+    assert (summary.generation, live) == ("000003", "000002")
+    after = Store.open(root)
+    assert after.annotations.equals(masks)
+    forgotten = table == "exclusions.parquet" and not named
+    expected = left_out[left_out["stage"] == "write"] if forgotten else left_out
+    assert after.exclusions.equals(expected.reset_index(drop=True))
+    assert ("annotations= tells it anew" in str(summary)) == forgotten
+    assert f"generations/{live}" in mended(hospital, root).removed
+    assert verify(root).damages == []
+
+
+def test_masks_whose_table_and_record_are_damaged_are_asked_for(hospital: Hospital, root: Path) -> None:
+    flip(root / "generations" / "000001" / "annotations.parquet")
+    for path in (root / "records").glob("annotations-*"):
+        path.unlink()
+    with pytest.raises(InputError, match="name annotations=DIR"):
+        hospital.ingest(root, annotations=None)
+    assert hospital.ingest(root).generation == "000002"
