@@ -37,6 +37,7 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _GRAY8, _GRAY16 = ("L", "LA"), ("I;16", "I;16B", "I;16L", "I")
 _COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
 _LUMINANCE = np.array([299, 587, 114])  # ITU-R 601, in thousandths
+_PHOTOMETRIC = 262  # the tag PhotometricInterpretation of a TIFF
 _VIVID = 64  # of 255: a tinted film or a marker stays below, skin and clothes do not
 _VIVID_SHARE = 0.25
 
@@ -148,10 +149,16 @@ def _gray(image: Image.Image, path: Path) -> tuple[Pixels, str]:
     if image.mode in _GRAY8:
         return np.asarray(upright.getchannel(0)), "MONOCHROME2"
     if image.mode in _GRAY16:
-        return _unsigned(np.asarray(upright)), "MONOCHROME2"
+        return _bright_where_high(image, _unsigned(np.asarray(upright))), "MONOCHROME2"
     if image.mode not in _COLOUR:
         raise Quarantined("unsupported", "neither 8 nor 16 bits per pixel")
     return _luminance(np.asarray(upright.convert("RGB"))), "RGB"
+
+
+def _bright_where_high(image: Image.Image, gray_HW: Pixels) -> Pixels:
+    """Inverts a TIFF whose 0 is white (TIFF 6.0, tag 262): of 8 bits Pillow does so itself, of 16 it does not."""
+    white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+    return np.iinfo(np.uint16).max - gray_HW if white_is_zero else gray_HW
 
 
 def _deep(path: Path) -> bool:

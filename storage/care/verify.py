@@ -194,7 +194,12 @@ def _films(name: str, keys: Iterable[str]) -> str:
 
 
 def _told_apart(root: Path, found: Verified) -> Verified:
-    """A file without a checksum is damage where the store's other files carry theirs."""
+    """A file without a checksum is damage where the store's other files carry theirs.
+
+    Where a list of checksums is damaged itself, its files are not of an older radmill for that.
+    """
+    listless = {one.file.removesuffix(CHECKSUMS) for one in found.damages if one.file.endswith(CHECKSUMS)}
+    found.unsealed = [name for name in found.unsealed if name.removesuffix("shards.txt") not in listless]
     sealed_store = not any(name.startswith("generations/") for name in found.unsealed)
     if sealed_store:
         lost = "unknown: nothing tells whether it changed"

@@ -99,6 +99,13 @@ OPEN = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/
 CLOSE = b"</sheetData></worksheet>"
 
 
+def test_a_title_above_the_header_is_no_header(tmp_path: Path) -> None:
+    cells = [["DXA clinic"], [], ["made", "2020", "by us"], ["patient_id", "t_score"], ["p1", -2.5]]
+    path = workbook(tmp_path / "t.xlsx", cells)
+    [row] = read_sheet(path, "outcomes", ("patient_id", "t_score")).rows
+    assert (row.line, row.cells) == (5, {"patient_id": "p1", "t_score": "-2.5"})
+
+
 def test_a_bomb_is_refused_by_its_directory(tmp_path: Path) -> None:
     path = workbook(tmp_path / "t.xlsx", [["patient_id"], ["p1"]])
     rewritten(path, "xl/media/image1.png", bytes(MAX_UNPACKED_BYTES))
