@@ -49,7 +49,9 @@ def test_a_folder_that_can_not_be_read_is_told_without_its_name() -> None:
         try:
             if root:
                 os.seteuid(65534)  # root may read everything
-            with pytest.raises(InputError, match=r"raw can't be read: Permission denied\. Let whoever") as told:
+            with pytest.raises(
+                InputError, match=r"raw can't be read: Permission denied\. Let whoever"
+            ) as told:
                 list(files_below(closed.parent))
         finally:
             if root:
