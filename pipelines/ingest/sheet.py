@@ -112,7 +112,7 @@ def _from_workbook(
         else:
             raise InputError(
                 f"None of the {len(workbook.worksheets)} sheets of {what} has the columns "
-                f"{', '.join(needed)} in its first line. Rename the columns, or name another file."
+                f"{', '.join(needed)} among its upper lines. Rename the columns, or name another file."
             )
     for column in needed:
         sheet.require(column)

@@ -71,7 +71,7 @@ def test_the_first_sheet_with_the_columns_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         rows(path, "patient_id", "bmd")
     assert str(caught.value) == (
-        f"None of the 3 sheets of outcomes={path} has the columns patient_id, bmd in its first line. "
+        f"None of the 3 sheets of outcomes={path} has the columns patient_id, bmd among its upper lines. "
         "Rename the columns, or name another file."
     )
 
