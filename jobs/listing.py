@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
+
+from storage.errors import InputError
 
 
 def listing(path: Path, skip: Sequence[Path] = ()) -> str:
@@ -25,12 +29,23 @@ def listing(path: Path, skip: Sequence[Path] = ()) -> str:
 
 
 def files_below(path: Path, skip: Sequence[Path] = ()) -> Iterator[Path]:
-    """The file itself, or all files below the folder in a fixed order, without those to skip."""
+    """The file itself, or all files below the folder in a fixed order, without those to skip.
+
+    InputError where a folder can't be read: what it holds would be missed without a word.
+    """
     if not path.is_dir():
         yield path
         return
     ours = {one.resolve() for one in skip}
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=partial(_unreadable, path)):
         here = Path(folder)
         folders[:] = sorted(name for name in folders if (here / name).resolve() not in ours)
         yield from (here / name for name in sorted(names) if (here / name).resolve() not in ours)
+
+
+def _unreadable(path: Path, error: OSError) -> NoReturn:
+    # names below the user's folder stay unsaid
+    raise InputError(
+        f"A folder at or below {path} can't be read: {error.strerror}. "
+        "Let whoever runs this read and search it, or move it away."
+    ) from error

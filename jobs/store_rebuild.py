@@ -17,8 +17,10 @@ def main(settings: Settings) -> int:
     """`radmill store rebuild store=DIR [what=all|crops|windows|films]`; features, which need a model, go with all."""
     from pipelines.pretraining.rebuild import cache_names, rebuild_caches
     from storage.atomic import remove_folder
+    from storage.manifest import check_format
 
     root, what = existing(str(settings.store), "store"), settings.rebuild.what
+    check_format(root)
     kinds = ("crops", "windows", "films") if what == "all" else (what,)
     with held("store rebuild", root), shown("store rebuild") as progress:
         made = rebuild_caches(root, cache_names(root, kinds), progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from cluster.local import num_processes
 from jobs.config import Settings
 from jobs.folders import existing
 from jobs.progress import console, shown
+from storage.errors import StorageError
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -52,18 +54,35 @@ def main(settings: Settings) -> int:
 
 
 def _advice(root: Path, damages: Sequence[Damage]) -> str:
-    """What mends this: repair, from the raw films where some were lost; an erasure ends by itself alone."""
+    """What mends this: repair, from the raw films where some were lost; ingest; an erasure ends by itself alone."""
     unended = sum(damage.unended for damage in damages)
+    tables = sum(damage.file.startswith(_live(root)) for damage in damages)
     lines = []
     if unended:
         lines.append(f"{counted(unended, 'erasure')} did not end: run the same radmill store erase again.")
-    if count := len(damages) - unended:
+    if tables:
+        lines.append(
+            f"{counted(tables, 'damaged file')} of the live generation: radmill ingest raw=DIR store={root} makes "
+            "another one, then radmill store repair removes this."
+        )
+    if count := len(damages) - unended - tables:
         folders = {"radiographs-": " raw=DIR", "annotations-": " annotations=DIR"}
         needed = (
             text for name, text in folders.items() if any(f"shards/{name}" in one.file for one in damages)
         )
         makes = "makes it again" if count == 1 else "makes them again"
+        films = any(one.file.startswith("shards/radiographs-") for one in damages)
         lines.append(
             f"{counted(count, 'damaged file')}: radmill store repair store={root}{''.join(needed)} {makes}."
+            + " Give it the ingest.* keys that ingest was given." * films
         )
     return "\n".join(lines)
+
+
+def _live(root: Path) -> str:
+    """Where the tables of the live generation lie; a name that no damage has where CURRENT is damaged too."""
+    from storage import generations
+
+    with suppress(StorageError):
+        return f"generations/{generations.current(root)}/"
+    return "/"

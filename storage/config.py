@@ -26,7 +26,7 @@ class IngestConfig:
     codec: str = "png"
     """png, which everything opens, or htj2k, smaller on real films; a gray JPEG stays as it came."""
     max_megapixels: float = 64.0
-    """Larger frames are left out."""
+    """Larger frames are left out; of a loop, each frame counts alone."""
     max_file_mb: float = 512.0
     """Larger files are left out."""
     timeout_s: float = 60.0

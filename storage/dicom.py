@@ -7,7 +7,7 @@ Quarantined.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,14 +15,24 @@ import imagecodecs
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.encaps import generate_frames
+from pydicom.encaps import get_frame
+from pydicom.pixels.utils import pixel_array
 from pydicom.tag import BaseTag, Tag
 
 from storage import dicom_meta, valid
 from storage.dicom_anatomy import text
 from storage.errors import Quarantined, lost_file
 from storage.jpeg import stripped
-from storage.radiograph import MIN_SIDE_PX, Header, Limits, Pixels, Radiograph
+from storage.radiograph import (
+    MAX_FRAMES,
+    MIN_SIDE_PX,
+    Header,
+    Limits,
+    Pixels,
+    Radiograph,
+    RadiographMeta,
+    check_chosen,
+)
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # a whole data set inflated in memory: 300 kB become 700 MB
 _JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -74,36 +84,42 @@ def read_dicom_header(path: Path, limits: Limits) -> Header:
         return dicom_meta.header(_open(path, limits, _HEADER_TAGS, stop_before_pixels=True))
 
 
-def read_dicom(path: Path, limits: Limits) -> list[Radiograph]:
-    """Decode a file into one radiograph per frame. Raises Quarantined for anything else."""
+def read_dicom(path: Path, limits: Limits, chosen: Sequence[int] | None = None) -> list[Radiograph]:
+    """Decode a file into one radiograph per chosen frame, counted from 0; None is all.
+
+    A frame that is not chosen is not decoded. Raises Quarantined for anything else.
+    """
     with _quarantining("the DICOM header is damaged"):
         dataset = _open(path, limits, _ALL_TAGS, stop_before_pixels=False)
         if "PixelData" not in dataset:
             raise Quarantined("unreadable", "the pixels are missing")
         inverted, flag = _polarity(dataset)
         meta = dicom_meta.metadata(dataset, flag)
+        frames = range(dicom_meta.num_frames(dataset)) if chosen is None else chosen
+        check_chosen(len(frames) * int(dataset.Rows) * int(dataset.Columns), limits)
     with _quarantining("the pixels can't be decoded"):
-        stored_FHW, bits = _stored_values(dataset)
-        values_FHW, lowest, highest = _modality(stored_FHW, bits, dataset)
-        if inverted:
-            # about the range of the bits, never the image's own maximum: equal exposures stay equal
-            values_FHW = lowest + highest - values_FHW
-        kept_bits = max(1, highest.bit_length())
-        return [
-            Radiograph(
-                _narrow(values_HW, kept_bits), kept_bits, meta, valid.valid_pixels(dataset, stored_HW), jpeg
-            )
-            for values_HW, stored_HW, jpeg in zip(
-                values_FHW, stored_FHW, _jpegs(dataset, len(values_FHW)), strict=True
-            )
-        ]
+        return [_film(dataset, frame, inverted, meta) for frame in frames]
 
 
-def _jpegs(dataset: pydicom.Dataset, frames: int) -> list[bytes | None]:
-    """Each frame's own baseline JPEG, where it has one."""
-    if dataset.file_meta.TransferSyntaxUID != _JPEG_BASELINE:
-        return [None] * frames
-    return [stripped(frame) for frame in generate_frames(dataset.PixelData, number_of_frames=frames)]
+def _film(dataset: pydicom.Dataset, frame: int, inverted: bool, meta: RadiographMeta) -> Radiograph:
+    stored_HW, bits = _stored_values(dataset, frame)
+    values_HW, lowest, highest = _modality(stored_HW, bits, dataset)
+    if inverted:
+        # about the range of the bits, never the image's own maximum: equal exposures stay equal
+        values_HW = lowest + highest - values_HW
+    kept_bits = max(1, highest.bit_length())
+    jpeg = stripped(_encoded(dataset, frame)) if _syntax(dataset) == _JPEG_BASELINE else None
+    shown_HW = valid.valid_pixels(dataset, stored_HW)
+    return Radiograph(_narrow(values_HW, kept_bits), kept_bits, meta, shown_HW, jpeg)
+
+
+def _syntax(dataset: pydicom.Dataset) -> str:
+    return str(dataset.file_meta.TransferSyntaxUID)
+
+
+def _encoded(dataset: pydicom.Dataset, frame: int) -> bytes:
+    """A frame as it was compressed."""
+    return get_frame(dataset.PixelData, frame, number_of_frames=dicom_meta.num_frames(dataset))
 
 
 def _narrow(values_HW: NDArray[np.integer], bits: int) -> Pixels:
@@ -128,12 +144,24 @@ def _open(path: Path, limits: Limits, tags: list[BaseTag], *, stop_before_pixels
         if _DEFLATED in file.read(_HEAD_BYTES):
             raise Quarantined("unsupported", "the transfer syntax is deflated")
         file.seek(0)
-        dataset = pydicom.dcmread(
-            file, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*tags]
-        )
+        with _whole():
+            dataset = pydicom.dcmread(
+                file, force=True, stop_before_pixels=stop_before_pixels, specific_tags=[*tags]
+            )
     _check_kind(dataset, limits)
     _check_size(dataset, limits)
     return dataset
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Refuse a file that ends within compressed pixels: pydicom warns, and drops what stands before them too."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "(End|Unexpected end) of file", UserWarning)
+            yield
+    except UserWarning as warning:
+        raise Quarantined("unreadable", "the file is cut short") from warning
 
 
 def _check_kind(dataset: pydicom.Dataset, limits: Limits) -> None:
@@ -170,8 +198,10 @@ def _check_size(dataset: pydicom.Dataset, limits: Limits) -> None:
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     if min(rows, columns) < MIN_SIDE_PX:
         raise Quarantined("too_small")
-    if rows * columns * dicom_meta.num_frames(dataset) > limits.max_megapixels * 1e6:
+    if rows * columns > limits.max_megapixels * 1e6:
         raise Quarantined("too_large", "more pixels than ingest.max_megapixels")
+    if dicom_meta.num_frames(dataset) > MAX_FRAMES:
+        raise Quarantined("too_large", "more frames than any loop has")
 
 
 def _polarity(dataset: pydicom.Dataset) -> tuple[bool, str]:
@@ -187,8 +217,8 @@ def _polarity(dataset: pydicom.Dataset) -> tuple[bool, str]:
     return inverted, "inverted" if inverted else ""
 
 
-def _stored_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.integer], int]:
-    """Stored values FHW and how many bits they have."""
+def _stored_values(dataset: pydicom.Dataset, frame: int) -> tuple[NDArray[np.integer], int]:
+    """Stored values HW of a frame and how many bits they have."""
     frames, rows, columns = dicom_meta.num_frames(dataset), int(dataset.Rows), int(dataset.Columns)
     bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
     spare_bits = int(dataset.get("HighBit") or bits - 1) + 1 - bits
@@ -196,19 +226,25 @@ def _stored_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.integer], int]:
         raise Quarantined("unreadable", "the bits stored do not fit the bits allocated")
     plain = _is_plain(dataset, frames * rows * columns)
     if plain:
-        stored = _plain(dataset, frames * rows * columns, bits + spare_bits)
-    elif (
-        dataset.file_meta.TransferSyntaxUID == _JPEG_EXTENDED
-    ):  # pydicom's plugins do not decode it at 12 bits
-        encoded = generate_frames(dataset.PixelData, number_of_frames=frames)
-        stored, spare_bits = np.stack([imagecodecs.jpeg_decode(frame) for frame in encoded]), 0
+        stored = _plain(dataset, frame, rows * columns, bits + spare_bits)
+    elif _syntax(dataset) == _JPEG_EXTENDED:  # pydicom's plugins do not decode it at 12 bits
+        stored, spare_bits = imagecodecs.jpeg_decode(_encoded(dataset, frame)), 0
     else:
-        dataset.BitsStored = bits + spare_bits  # pydicom keeps the lowest, but the values end at HighBit
-        stored = dataset.pixel_array
+        stored = _by_pydicom(dataset, frame, bits + spare_bits)
     if spare_bits:
         stored = stored >> spare_bits
     stored = stored if plain else _within(stored, bits, _is_signed(dataset))
-    return stored.reshape(frames, rows, columns), bits
+    return stored.reshape(rows, columns), bits
+
+
+def _by_pydicom(dataset: pydicom.Dataset, frame: int, bits: int) -> NDArray[np.integer]:
+    kept = dataset.BitsStored
+    dataset.BitsStored = bits  # pydicom keeps the lowest, but the values end at HighBit
+    try:
+        stored: NDArray[np.integer] = pixel_array(dataset, index=frame)
+    finally:
+        dataset.BitsStored = kept  # the next frame asks again
+    return stored
 
 
 def _is_signed(dataset: pydicom.Dataset) -> bool:
@@ -222,10 +258,10 @@ def _is_plain(dataset: pydicom.Dataset, pixels: int) -> bool:
     return native and not _is_signed(dataset) and len(dataset.PixelData) == (size + 1) // 2 * 2
 
 
-def _plain(dataset: pydicom.Dataset, pixels: int, bits: int) -> NDArray[np.integer]:
-    """The lowest `bits` of each word, without pydicom's detours."""
+def _plain(dataset: pydicom.Dataset, frame: int, pixels: int, bits: int) -> NDArray[np.integer]:
+    """The lowest `bits` of each word of a frame, without pydicom's detours."""
     words = np.dtype(f"<u{int(dataset.BitsAllocated) // 8}")
-    values = np.frombuffer(dataset.PixelData, words, pixels)
+    values = np.frombuffer(dataset.PixelData, words, pixels, offset=frame * pixels * words.itemsize)
     full = bits == 8 * words.itemsize or values.max() < 2**bits
     return values if full else values & words.type(2**bits - 1)
 
@@ -238,7 +274,7 @@ def _within(stored: NDArray[np.integer], bits: int, signed: bool) -> NDArray[np.
 
 
 def _modality(
-    stored_FHW: NDArray[np.integer], bits: int, dataset: pydicom.Dataset
+    stored_HW: NDArray[np.integer], bits: int, dataset: pydicom.Dataset
 ) -> tuple[NDArray[np.integer], int, int]:
     """Values after the modality LUT (PS3.3 C.11.1), and the lowest and highest that their range allows.
 
@@ -246,7 +282,7 @@ def _modality(
     only the sign matters: a radiograph's values have no unit.
     """
     if "ModalityLUTSequence" in dataset:
-        return _looked_up(stored_FHW, dataset.ModalityLUTSequence[0], dataset)
+        return _looked_up(stored_HW, dataset.ModalityLUTSequence[0], dataset)
     signed = _is_signed(dataset)
     lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     slope = float(dataset.get("RescaleSlope") or 1)
@@ -257,12 +293,12 @@ def _modality(
     if first < 0 or last > _UINT16_MAX:
         intercept, first, last = intercept - first, 0, last - first
     if (slope, intercept) == (1, 0):
-        return stored_FHW, first, last
-    return stored_FHW.astype(np.int32) * int(slope) + int(intercept), first, last
+        return stored_HW, first, last
+    return stored_HW.astype(np.int32) * int(slope) + int(intercept), first, last
 
 
 def _looked_up(
-    stored_FHW: NDArray[np.integer], lut: pydicom.Dataset, dataset: pydicom.Dataset
+    stored_HW: NDArray[np.integer], lut: pydicom.Dataset, dataset: pydicom.Dataset
 ) -> tuple[NDArray[np.integer], int, int]:
     """Values through a table of 8 to 16 bits per entry (PS3.3 C.11.1.1); pydicom's own takes only 8 and 16."""
     count, first, entry_bits = (int(value) for value in lut.LUTDescriptor)
@@ -275,5 +311,5 @@ def _looked_up(
     highest = 2**entry_bits - 1
     if not 8 <= entry_bits <= 16 or len(table) < (count or 2**16) or table.max() > highest:
         raise Quarantined("unreadable", "the modality LUT does not fit its descriptor")
-    index_FHW = np.clip(stored_FHW.astype(np.int32) - first, 0, (count or 2**16) - 1)
-    return table.astype(np.int32)[index_FHW], 0, highest
+    index_HW = np.clip(stored_HW.astype(np.int32) - first, 0, (count or 2**16) - 1)
+    return table.astype(np.int32)[index_HW], 0, highest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 
 import pydicom
@@ -13,6 +14,7 @@ from storage.dicom_anatomy import text
 from storage.radiograph import NAN, Header, Identity, RadiographMeta
 
 Dataset = pydicom.Dataset
+_TO_THE_SECOND = re.compile(r"\d{14}")
 
 KEYWORDS = [
     *deidentify.ALLOWED_HEADERS,
@@ -94,11 +96,13 @@ def _identity(dataset: Dataset) -> Identity:
 
 
 def _acquired(dataset: Dataset) -> str:
-    """Day and time of the acquisition; empty unless both are known."""
-    if both := text(dataset, "AcquisitionDateTime"):
-        return both
-    day, time = text(dataset, "AcquisitionDate"), text(dataset, "AcquisitionTime")
-    return day + time if day and time else ""
+    """Day and time of the acquisition; empty unless both are known to the second (PS3.5 6.2, DT and TM).
+
+    A DT may end after its year, its day or its hour, and then many exposures share it.
+    """
+    parted = text(dataset, "AcquisitionDate") + text(dataset, "AcquisitionTime")
+    candidates = (text(dataset, "AcquisitionDateTime"), parted)
+    return next(filter(_TO_THE_SECOND.match, candidates), "")
 
 
 def _data_kind(dataset: Dataset) -> str:

@@ -61,12 +61,16 @@ class Quarantined(RadmillError):
 def lost_file(error: BaseException) -> Quarantined | None:
     """What to raise where disk, network or rights failed, not the file's bytes; None for any other error.
 
-    The reason is `vanished`, so that the next ingest tries again.
+    The reason is `vanished`, or `no_permission` where a right is missing: the next ingest tries both again.
     """
     if not isinstance(error, OSError) or error.errno is None or error.errno in _LASTING:
         return None
     if error.errno == errno.ENOENT:
         return Quarantined("vanished")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Quarantined(
+            "no_permission", "whoever runs ingest may not read the file; the next ingest tries again"
+        )
     code = errno.errorcode.get(error.errno, "unknown")
     return Quarantined("vanished", f"the file can't be read now ({code}); the next ingest tries again")
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.errors import Quarantined
+
 NAN = float("nan")
 MIN_SIDE_PX = 32  # no radiograph is smaller; icons and thumbnails are
+_FRAMES_AT_ONCE = 4  # of the largest size
+MAX_FRAMES = 10_000  # five minutes of fluoroscopy at 30 per second; the number is but a claim of the header
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -17,9 +21,16 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 class Limits:
     """What a reader refuses before it decodes anything."""
 
-    max_megapixels: float = 64.0  # rows x columns x frames
+    max_megapixels: float = 64.0  # rows x columns of a frame
     max_file_mb: float = 512.0
     modalities: tuple[str, ...] = ("CR", "DX", "RG", "RF", "XA")  # of DICOM (0008,0060)
+
+
+def check_chosen(pixels: int, limits: Limits) -> None:
+    """Raise Quarantined where the chosen frames of a file are together more than a process should hold."""
+    if pixels > _FRAMES_AT_ONCE * limits.max_megapixels * 1e6:
+        detail = f"its chosen frames are {_FRAMES_AT_ONCE} times ingest.max_megapixels; choose fewer by ingest.frames"
+        raise Quarantined("too_large", detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ without the latter.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from storage.deidentify import SIDES, word
 from storage.errors import Quarantined, lost_file
 from storage.jpeg import stripped
-from storage.radiograph import MIN_SIDE_PX, Header, Identity, Limits, Pixels, Radiograph, RadiographMeta
+from storage.radiograph import (
+    MAX_FRAMES,
+    MIN_SIDE_PX,
+    Header,
+    Identity,
+    Limits,
+    Pixels,
+    Radiograph,
+    RadiographMeta,
+    check_chosen,
+)
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _GRAY8, _GRAY16 = ("L", "LA"), ("I;16", "I;16B", "I;16L", "I")
 _COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
 _LUMINANCE = np.array([299, 587, 114])  # ITU-R 601, in thousandths
+_PHOTOMETRIC = 262  # the tag PhotometricInterpretation of a TIFF
 _VIVID = 64  # of 255: a tinted film or a marker stays below, skin and clothes do not
 _VIVID_SHARE = 0.25
 
@@ -50,14 +61,17 @@ def read_raster_header(path: Path, limits: Limits) -> Header:
         )
 
 
-def read_raster(path: Path, limits: Limits) -> list[Radiograph]:
-    """Decode a file into one radiograph per page. Raises Quarantined for anything else."""
+def read_raster(path: Path, limits: Limits, chosen: Sequence[int] | None = None) -> list[Radiograph]:
+    """Decode a file into one radiograph per chosen page, from 0; None is all. Raises Quarantined otherwise."""
     with _opened(path, limits) as image:
         notes = _notes(image)
         side = word(notes.get("laterality"), SIDES)
-        films = []
-        for page in range(_num_frames(image)):
+        films: list[Radiograph] = []
+        total = 0
+        for page in range(_num_frames(image)) if chosen is None else chosen:
             image.seek(page)
+            total += image.size[0] * image.size[1]
+            check_chosen(total, limits)
             pixels, photometric = _gray(image, path)
             meta = RadiographMeta(
                 photometric=photometric,
@@ -111,13 +125,13 @@ def _bits(pixels: Pixels) -> int:
 
 
 def _check_size(image: Image.Image, limits: Limits) -> None:
-    pixels = 0
+    if _num_frames(image) > MAX_FRAMES:
+        raise Quarantined("too_large", "more frames than any loop has")
     for page in range(_num_frames(image)):
         image.seek(page)
         if min(image.size) < MIN_SIDE_PX:
             raise Quarantined("too_small")
-        pixels += image.size[0] * image.size[1]
-        if pixels > limits.max_megapixels * 1e6:
+        if image.size[0] * image.size[1] > limits.max_megapixels * 1e6:
             raise Quarantined("too_large", "more pixels than ingest.max_megapixels")
     image.seek(0)
 
@@ -135,10 +149,16 @@ def _gray(image: Image.Image, path: Path) -> tuple[Pixels, str]:
     if image.mode in _GRAY8:
         return np.asarray(upright.getchannel(0)), "MONOCHROME2"
     if image.mode in _GRAY16:
-        return _unsigned(np.asarray(upright)), "MONOCHROME2"
+        return _bright_where_high(image, _unsigned(np.asarray(upright))), "MONOCHROME2"
     if image.mode not in _COLOUR:
         raise Quarantined("unsupported", "neither 8 nor 16 bits per pixel")
     return _luminance(np.asarray(upright.convert("RGB"))), "RGB"
+
+
+def _bright_where_high(image: Image.Image, gray_HW: Pixels) -> Pixels:
+    """Inverts a TIFF whose 0 is white (TIFF 6.0, tag 262): of 8 bits Pillow does so itself, of 16 it does not."""
+    white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+    return np.iinfo(np.uint16).max - gray_HW if white_is_zero else gray_HW
 
 
 def _deep(path: Path) -> bool:

@@ -41,8 +41,8 @@ class Record:
 
     @property
     def lasts(self) -> bool:
-        """Whether a rerun may rely on it: what vanished may be back, and more time or memory may suffice."""
-        return not any(left.reason in ("vanished", "timeout") for left in self.left)
+        """Whether a rerun may rely on it: what vanished may be back, rights, time or memory suffice."""
+        return not any(left.reason in ("vanished", "no_permission", "timeout") for left in self.left)
 
 
 def same_as(what: str, key: str) -> str:

@@ -25,6 +25,7 @@ EXCLUSION_REASONS = (
     "mask_mismatch",  # an annotation whose size or class indices do not fit its film
     "no_film",  # an annotation or an outcome without its film
     "vanished",  # the file went away, changed or could not be read just then: tried again by the next ingest
+    "no_permission",  # the file may not be read by whoever runs the ingest: tried again by the next one
     "outside_window",  # an outcome measured too long before or after its film, or nobody knows when
     "superseded",  # an outcome of another day than the one nearest to the film
     "z_score",  # a Z-score alone: the young are measured against their own age, and no T-score follows from it

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.live import live_exclusions, live_masks
 from pipelines.ingest.plan import (
     ShardPlan,
     check_any_film,
@@ -96,12 +95,15 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     films = _films(task, pool, made.files)
     exclusions = films.exclusions
     check_any_film(task.raw, _by_reason(exclusions), films.manifest.num_rows + len(exclusions))
+    forgotten = ""
     if task.annotations:
         masks, left = _masks(task, films, secret, pool, progress)
     else:
-        masks, left = _live_masks(store, films.manifest), _live_exclusions(store, MASKS)
+        masks = live_masks(store, films.manifest)
+        left, forgotten = live_exclusions(store)
     exclusions += left
     outcomes, advice = _outcomes(task, secret, films.days) if task.outcomes else (None, "")
+    advice = "; ".join(filter(None, (advice, forgotten)))
     generation = store.commit(
         films.manifest,
         pd.DataFrame(masks, columns=ANNOTATIONS.names),
@@ -240,25 +242,6 @@ def _marked(films: _Films, keys: dict[str, str]) -> dict[str, MarkedFilm]:
     }
     stayed = {name: films.same_as.get(key, key) for name, key in keys.items()}
     return {name: marked[key] for name, key in stayed.items() if key in marked}
-
-
-def _live_masks(store: Store, manifest: pa.Table) -> list[Row]:
-    """The masks of the live generation whose films are still there."""
-    if store.generation is None:
-        return []
-    kept = store.annotations["key"].isin(manifest["key"].to_pylist())
-    return [dict(zip(ANNOTATIONS.names, row, strict=True)) for row in _tuples(store.annotations[kept])]
-
-
-def _live_exclusions(store: Store, stage: str) -> list[Exclusion]:
-    """What the live generation leaves out of the masks or the outcomes."""
-    if store.generation is None:
-        return []
-    return [Exclusion(*row) for row in _tuples(store.exclusions[store.exclusions["stage"] == stage])]
-
-
-def _tuples(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
-    return frame.itertuples(index=False, name=None)
 
 
 def _by_reason(exclusions: Iterable[Exclusion]) -> dict[str, int]:

@@ -88,7 +88,6 @@ def digest_file(path: Path, limits: Limits) -> str:
 def encode_films(
     path: Path,
     crc32c: int | None,
-    frames: int,
     chosen: Sequence[int],
     override: Override,
     limits: Limits,
@@ -96,16 +95,13 @@ def encode_films(
 ) -> list[Encoded | Refused]:
     """Decode a file that `inspect_file` let through and encode it, one entry per chosen frame.
 
-    crc32c: of the file as it was then, where that is known; frames: how many its header claims. Raises
-    Quarantined.
+    crc32c: of the file as it was then, where that is known. Raises Quarantined.
     """
     head = _head(path, limits)
     if crc32c is not None and _crc32c(path) != crc32c:
         raise Quarantined("vanished", "the file changed while it was read")
-    films = read_dicom(path, limits) if looks_like_dicom(head) else read_raster(path, limits)
-    if len(films) != frames:
-        raise Quarantined("unreadable", "the number of frames differs from the header's")
-    return [_encoded(*amended(films[frame], override), codec) for frame in chosen]
+    read = read_dicom if looks_like_dicom(head) else read_raster
+    return [_encoded(*amended(film, override), codec) for film in read(path, limits, chosen)]
 
 
 def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:

@@ -24,7 +24,7 @@ class Located(NamedTuple):
 def find(
     store: Store, raw: Path, secret: Secret, wanted: Collection[str], reason: str, skip: Sequence[Path] = ()
 ) -> list[Located]:
-    """The files below raw of these tokens, given by their beginnings, or of all exclusions with this reason.
+    """The files below raw of these tokens, given by their beginnings, or of all exclusions with this reason (any: all).
 
     InputError where raw is not the folder that went into the store.
     """
@@ -43,9 +43,9 @@ def find(
 
 
 def _fates(store: Store, reason: str) -> dict[str, str]:
-    """Token -> what became of the file; of one reason alone where one is given."""
+    """Token -> what became of the file; of exclusions alone where a reason is given."""
     rows = store.all_exclusions
-    rows = rows[rows["reason"] == reason] if reason else rows
+    rows = rows[rows["reason"] == reason] if reason not in ("", "any") else rows
     left_out = zip(rows["token"], rows["reason"], rows["detail"], strict=True)
     fates = {token: f"{why}: {detail}" if detail else why for token, why, detail in left_out}
     # last, as single frames of a file in the store may be left out

@@ -31,6 +31,8 @@ from storage.records import Row, load_record
 from storage.wording import counted
 
 OLDER = "Only an older generation names it: radmill store gc keep=0 removes those."
+SAME_SETTINGS = "give the same ingest.* keys and ingest.overrides= as at ingest"
+_BY_SETTINGS = ("wrong_modality", "too_large", "timeout")  # why the same bytes may be refused now
 
 
 @dataclass(slots=True)
@@ -174,12 +176,15 @@ def _frames(origin: Origin, wanted: dict[str, str], pool: GuardedPool) -> dict[s
         for token, result in found.items()
         if isinstance(result, Inspected) and result.sha256 == wanted[token]
     }
-    gone, changed = len(wanted) - len(found), len(found) - len(same)
-    if gone or changed:
+    refused = sum(isinstance(one, Refused) and one.reason in _BY_SETTINGS for one in found.values())
+    gone, changed = len(wanted) - len(found), len(found) - len(same) - refused
+    if gone or changed or refused:
         raise StorageError(
             f"Of the {len(wanted)} files that the damaged shards were made from, {gone} are gone from "
-            f"raw={origin.task.raw} and {changed} changed; none was made again. "
-            "Put them back, or run radmill ingest for a new generation."
+            f"raw={origin.task.raw} and {changed} changed"
+            + (f", and {refused} are refused by these settings: {SAME_SETTINGS}" * bool(refused))
+            + "; none was made again. "
+            + "Put them back, or run radmill ingest for a new generation." * bool(gone or changed)
         )
     return same
 
@@ -232,8 +237,10 @@ def _write_shard(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, ro
     if made.rows == rows:
         return
     if made.left:
-        raise StorageError(f"A film of {planned.shard} can't be decoded any more: {made.left[0].reason}.")
+        raise StorageError(
+            f"A film of {planned.shard} can't be decoded any more: {made.left[0].reason}; {SAME_SETTINGS}."
+        )
     raise StorageError(
-        f"The films of {planned.shard} give other bytes than before: decoders, codecs or settings changed since. "
-        "Run radmill ingest into a new store."
+        f"The films of {planned.shard} give other bytes than before: {SAME_SETTINGS}. Where they are the same, "
+        "decoders or codecs changed since: run radmill ingest into a new store."
     )

@@ -21,7 +21,7 @@ from storage.care.verify import verify
 from storage.config import IngestConfig
 from storage.errors import InputError
 from storage.identity import Secret, key_path
-from storage.manifest import Store
+from storage.manifest import Store, check_not_newer
 from storage.schemas import FORMAT
 from storage.seal import read_sealed_json, write_sealed_json
 
@@ -38,9 +38,11 @@ def repair(
     """Verify the store and make again what is damaged, as far as it can be.
 
     Raises:
-        InputError: a film's shard is damaged and raw= is not given, or is not where the films came from.
+        InputError: the store has a newer format, or a film's shard is damaged and raw= is not given, or is not
+            where the films came from.
         StorageError: source files are gone or changed, or decode to other bytes; nothing was overwritten.
     """
+    check_not_newer(root)
     done = Repaired()
     _restore_names(root, config, done)
     damages = verify(root, processes, progress).damages

@@ -208,7 +208,10 @@ def subjects_of(
 
 
 def _unreadable(what: str, error: OSError) -> None:
-    raise InputError(f"A folder at or below {what} can't be read: {error.strerror}.") from error
+    raise InputError(
+        f"A folder at or below {what} can't be read: {error.strerror}. "
+        "Let whoever runs this read and search it, or move it away."
+    ) from error
 
 
 def _patient(name: str, header: Header, subject_from: str) -> Patient:

@@ -6,19 +6,21 @@ import codecs
 import csv
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 
-from pipelines.ingest.spreadsheet import Lines, lines, opened_workbook
+from pipelines.ingest.spreadsheet import Heads, Lines, lines, opened_workbook
 from storage.errors import InputError
 
 _MAX_BYTES = 64 * 2**20
 _MAX_ROWS = 1_000_000
 _BLOCK = 1 << 20
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx; .xls, and .xlsx under a password
+_TITLE_LINES = 20  # above the column names: what the table is, who made it
 _SEPARATOR_LINE = re.compile(r"sep=(.)")  # how Excel is told
 
 
@@ -61,6 +63,7 @@ def read_sheet(
 ) -> Sheet:
     """Read a table with a header line; of a workbook the first sheet that has the needed columns.
 
+    The header is the first of the upper lines that has all needed columns, else the first line.
     others: needed column -> other names that it may have; the table's word is taken where it has one of them alone.
     InputError where it is no table, or lacks a column; `key` is how the user called the file.
     """
@@ -74,9 +77,10 @@ def read_sheet(
             raise InputError(
                 f"{what} is an old spreadsheet, or has a password; save it as .xlsx without one, or as CSV."
             )
+        heads = partial(_heads, needed, others)
         if head.startswith(_ZIP):
-            return _from_workbook(path, what, needed, others)
-        sheet = _table(what, _delimited(path, what), others)
+            return _from_workbook(path, what, needed, others, heads)
+        sheet = _table(what, _delimited(path, what, heads), others)
     except OSError as error:
         raise InputError(f"{what} can't be read: {error.strerror}.") from error
     for column in needed:
@@ -89,20 +93,26 @@ def column_name(text: str) -> str:
     return re.sub(r"[\s\-]+", "_", unicodedata.normalize("NFKC", text).strip().casefold())
 
 
+def _heads(needed: Collection[str], others: Mapping[str, Collection[str]], cells: Sequence[str]) -> bool:
+    """Whether these cells name all needed columns."""
+    names = {column_name(cell) for cell in cells}
+    return all(names & {name, *others.get(name, ())} for name in needed)
+
+
 def _from_workbook(
-    path: Path, what: str, needed: Collection[str], others: Mapping[str, Collection[str]]
+    path: Path, what: str, needed: Collection[str], others: Mapping[str, Collection[str]], heads: Heads
 ) -> Sheet:
     with opened_workbook(path, what) as workbook:
         for worksheet in workbook.worksheets:
-            columns = _columns(what, next(lines(worksheet, what), (0, []))[1])
+            columns = _columns(what, next(lines(worksheet, what, heads), (0, []))[1])
             columns, _ = _guessed(columns, others)
             if len(workbook.worksheets) == 1 or (columns and set(needed) <= set(columns)):
-                sheet = _table(what, lines(worksheet, what), others)
+                sheet = _table(what, lines(worksheet, what, heads), others)
                 break
         else:
             raise InputError(
                 f"None of the {len(workbook.worksheets)} sheets of {what} has the columns "
-                f"{', '.join(needed)} in its first line. Rename the columns, or name another file."
+                f"{', '.join(needed)} among its upper lines. Rename the columns, or name another file."
             )
     for column in needed:
         sheet.require(column)
@@ -153,31 +163,42 @@ def _columns(what: str, cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _delimited(path: Path, what: str) -> Lines:
-    """Number of the first line, and cells, of every record with any text."""
+def _delimited(path: Path, what: str, heads: Heads) -> Lines:
+    """Number of the first line, and cells, of every record with any text, from the header on."""
     with path.open(encoding=_encoding(path, what), errors="replace", newline="") as file:
-        begun = 1
+        begun, told = 1, ""
         first = file.readline()
-        if told := _SEPARATOR_LINE.fullmatch(first.strip("\r\n")):
-            begun, first = 2, file.readline()
-        while first and not first.strip():
-            begun, first = begun + 1, file.readline()
-        delimiter = told[1] if told else max(";\t,", key=first.count)
-        reader = csv.reader(_chained(first, file), delimiter=delimiter)
+        if match := _SEPARATOR_LINE.fullmatch(first.strip("\r\n")):
+            begun, told, first = 2, match[1], file.readline()
+        above = [first, *islice(file, _TITLE_LINES)]
+        header = _header_line(above, told, heads)
+        first = above[header]
+        reader = csv.reader(chain(above[header:], file), delimiter=told or _separator(first))
         try:
             before = 0
             for record in reader:
                 cells = [cell.strip() for cell in record]
                 if any(cells):
-                    yield begun + before, cells
+                    yield begun + header + before, cells
                 before = reader.line_num
         except csv.Error as error:
             raise InputError(f"{what} is not a table: {error}.") from error
 
 
-def _chained(first: str, rest: Iterable[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _separator(line: str) -> str:
+    return max(";\t,|", key=line.count)
+
+
+def _header_line(above: Sequence[str], told: str, heads: Heads) -> int:
+    """Index of the line with all needed columns, else of the first with any text, else 0."""
+    texts = [index for index, line in enumerate(above) if line.strip()]
+    for index in texts:
+        try:
+            if heads(next(csv.reader([above[index]], delimiter=told or _separator(above[index])))):
+                return index
+        except csv.Error:
+            continue  # told where the table is read
+    return texts[0] if texts else 0
 
 
 def _encoding(path: Path, what: str) -> str:

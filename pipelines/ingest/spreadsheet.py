@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ _EXACT = 10**15  # a spreadsheet keeps 15 digits of a number: longer ones have l
 _ZEROS = re.compile("0{2,}")
 
 Lines = Iterator[tuple[int, list[str]]]
+Heads = Callable[[Sequence[str]], bool]  # whether these cells are the header
 
 
 @contextmanager
@@ -63,15 +64,20 @@ def refusing(what: str) -> Iterator[None]:
         ) from error
 
 
-def lines(worksheet: Any, what: str) -> Lines:
-    """Number, from 1, and cells as text of every row with any text; the first of them says how wide all are."""
+def lines(worksheet: Any, what: str, heads: Heads) -> Lines:
+    """Number, from 1, and cells as text of every row with any text, from the header on, which says how wide all are.
+
+    The header is the first of the upper rows that `heads` takes for it, else the first with any text.
+    """
     worksheet.reset_dimensions()  # what the file says of its size may be wrong
     with refusing(what):
-        for number, row in _rows(worksheet, 1, _MAX_HEADER_ROW, _MAX_COLUMNS):
-            header = row[: max(place for place, text in enumerate(row, start=1) if text)]
-            yield number, header
-            yield from _rows(worksheet, number + 1, _MAX_ROWS, len(header))
+        upper = list(_rows(worksheet, 1, _MAX_HEADER_ROW, _MAX_COLUMNS))
+        if not upper:
             return
+        number, row = next((one for one in upper if heads(one[1])), upper[0])
+        header = row[: max(place for place, text in enumerate(row, start=1) if text)]
+        yield number, header
+        yield from _rows(worksheet, number + 1, _MAX_ROWS, len(header))
 
 
 def _rows(worksheet: Any, first: int, last: int, columns: int) -> Lines:

@@ -86,7 +86,6 @@ def _decode(worker: GuardedWorker, task: IngestTask, source: Source) -> list[Enc
         encode_films,
         task.raw / source.name,
         source.crc32c,
-        source.frames,
         source.chosen,
         source.override,
         task.limits,

@@ -32,8 +32,9 @@ from storage.wording import counted
 
 STAGE = "outcomes"
 USED, MERGED = "used", "merged"
+SEVERAL = "several subjects have this id: of two issuers, or files of one name in two folders"
 _MANY = 0.25  # of the rows without a film
-Subjects = Mapping[str, Collection[str]]  # normalised patient id -> pseudonyms, one per issuer
+Subjects = Mapping[str, Collection[str]]  # normalised patient id -> pseudonyms
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def whose(
     if len(subjects) == 1:
         return left_out("no_film", "an outcome whose films were all left out")
     if subjects:
-        return left_out("no_film", "the patient id has several issuers")
+        return left_out("no_film", SEVERAL)
     spoiled = "; a spreadsheet changed the patient id" if mangled(patient) else ""
     return left_out("no_film", f"an outcome without a film{spoiled}")
 

@@ -15,7 +15,7 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.values import is_serial
 from pipelines.outcomes.films import People
 from pipelines.outcomes.identifiers import FilmIds, NearMiss
-from pipelines.outcomes.match import MERGED, USED, Outcomes, match_outcomes
+from pipelines.outcomes.match import MERGED, SEVERAL, USED, Outcomes, match_outcomes
 from pipelines.outcomes.measurements import MEASURES, OPTIONAL
 from pipelines.outcomes.rule import parse_rule
 from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
@@ -73,7 +73,7 @@ class MatchReport:
         refused = [
             f"line {row.line}: {row.detail}"
             for row in self.outcomes.placed
-            if row.bin in ("unreadable", "z_score") or "several issuers" in row.detail
+            if row.bin in ("unreadable", "z_score") or row.detail == SEVERAL
         ]
         yield from _listed("not usable", refused)
         yield from _listed("not read", list(self._unread()))

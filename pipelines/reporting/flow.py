@@ -31,6 +31,7 @@ REASONS = {
     "no_film": "a mask or an outcome without its film",
     "undecided": "an exam whose outcome hangs on a tube that was not seen",
     "vanished": "the file went away, changed or could not be read just then",
+    "no_permission": "whoever ran the ingest may not read the file",
     "outside_window": "an outcome too far in time from its film",
     "superseded": "an outcome of another day than the one nearest to the film",
     "z_score": "a Z-score alone, which is no T-score",

@@ -62,13 +62,13 @@ class FindConfig:
     token: str | None = None
     """One or several tokens, parted by commas, or their beginnings."""
     reason: str | None = None
-    """All files that were left out for this reason."""
+    """All files that were left out for this reason; any is all that were left out."""
     key_file: str | None = None
     """The store's secret; null is STORE.key beside the store."""
 
     def __post_init__(self) -> None:
         if self.reason is not None:
-            check_one_of("find.reason", self.reason, _reasons())
+            check_one_of("find.reason", self.reason, (*_reasons(), "any"))
 
 
 @dataclass(kw_only=True, slots=True)

@@ -48,7 +48,8 @@ def damaged_names(root: Path) -> set[str]:
     found = Verified()
     check_small(root, root / "store.json", found)
     check_current(root, found)
-    return {damage.file for damage in found.damages}
+    # a file without its seal is damage in a store that has them, as `verify` tells; the rest says which
+    return {damage.file for damage in found.damages} | set(found.unsealed)
 
 
 def whole_generations(root: Path) -> list[str]:

@@ -28,6 +28,7 @@ from storage.care.findings import (
 )
 from storage.care.tars import Payload, read_tar
 from storage.errors import InputError, StorageError
+from storage.manifest import check_not_newer
 from storage.seal import CHECKSUMS, Sum, from_json, is_sealed, read_sealed_json
 from storage.wording import counted
 
@@ -47,9 +48,10 @@ class _Check:
 
 
 def verify(root: Path, threads: int = 1, progress: Progress = lambda *_: None) -> Verified:
-    """Read every file of a store; InputError where `root` is none."""
+    """Read every file of a store; InputError where `root` is none, or of a newer format."""
     if not any((root / name).exists() for name in ("store.json", "CURRENT", "generations")):
         raise InputError(f"{root} is not a store: it has neither store.json nor generations.")
+    check_not_newer(root)
     found = Verified()
     for path in _small_files(root):
         check_small(root, path, found)
@@ -192,7 +194,12 @@ def _films(name: str, keys: Iterable[str]) -> str:
 
 
 def _told_apart(root: Path, found: Verified) -> Verified:
-    """A file without a checksum is damage where the store's other files carry theirs."""
+    """A file without a checksum is damage where the store's other files carry theirs.
+
+    Where a list of checksums is damaged itself, its files are not of an older radmill for that.
+    """
+    listless = {one.file.removesuffix(CHECKSUMS) for one in found.damages if one.file.endswith(CHECKSUMS)}
+    found.unsealed = [name for name in found.unsealed if name.removesuffix("shards.txt") not in listless]
     sealed_store = not any(name.startswith("generations/") for name in found.unsealed)
     if sealed_store:
         lost = "unknown: nothing tells whether it changed"

@@ -238,6 +238,17 @@ def test_verify_and_repair_by_exit_code(root: Path, capsys: pytest.CaptureFixtur
     assert code == 2 and "1 damaged shard: give raw=DIR" in err
 
 
+@pytest.mark.parametrize("job", ["verify", "repair", "rebuild", "gc", "ls"])
+def test_a_store_of_a_newer_format_is_left_alone(
+    root: Path, job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sealed_json(root / "store.json", {"format": 99, "key_id": SECRET.key_id})
+    (root / "CURRENT").write_bytes(b"000009\n")
+    code, _, err = said(capsys, job, f"store={root}")
+    assert code == 2 and "has format 99" in err and "install a newer one" in err
+    assert (root / "CURRENT").read_bytes() == b"000009\n"
+
+
 def test_verify_advises_what_applies(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, err = said(capsys, "verify", f"store={root}")
     assert "repair" not in err and "10 films" in err
@@ -252,6 +263,7 @@ def test_verify_advises_what_applies(root: Path, capsys: pytest.CaptureFixture[s
     next((root / "shards").glob("radiographs-*")).unlink()
     _, _, err = said(capsys, "verify", f"store={root}")
     assert f"2 damaged files: radmill store repair store={root} raw=DIR makes them again." in err
+    assert "the ingest.* keys that ingest was given" in err
 
 
 def test_find_in_another_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
 from storage.errors import Quarantined
@@ -142,6 +142,20 @@ def test_d14_each_frame_is_a_film(write_dicom: Any, ramp: NDArray[np.uint16]) ->
     path = write_dicom(np.stack([ramp, ramp + 1, ramp + 2]))
     assert read_dicom_header(path, LIMITS).frames == 3
     assert [int(film.pixels[0, 0]) for film in read_dicom(path, LIMITS)] == [0, 1, 2]
+
+
+def test_the_cap_of_pixels_is_for_a_frame_and_only_chosen_ones_are_decoded(
+    write_dicom: Any, ramp: NDArray[np.uint16]
+) -> None:
+    """A fluoroscopy run of a minute is no larger than its frames, unless all of them are asked for."""
+    path = write_dicom(np.stack([ramp + number for number in range(9)]))
+    limits = Limits(max_megapixels=0.002)
+    assert read_dicom_header(path, limits).frames == 9
+    chosen = read_dicom(path, limits, [4, 5])
+    assert [int(film.pixels[0, 0]) for film in chosen] == [4, 5]
+    with pytest.raises(Quarantined, match="too_large: its chosen frames"):
+        read_dicom(path, limits)
+    assert refused(path, Limits(max_megapixels=0.0019)) == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -331,6 +345,19 @@ def test_what_is_no_film_is_refused_before_decoding(
 
 def test_d11_deflated_files_are_never_inflated(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:
     assert refused(write_dicom(ramp, syntax=DeflatedExplicitVRLittleEndian)) == "unsupported"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_compressed_pixels_that_are_cut_are_unreadable(
+    write_dicom: Any, ramp: NDArray[np.uint16], share: float
+) -> None:
+    """A copy that stopped half-way: its modality is not in doubt."""
+    path = write_dicom(np.tile(ramp, (8, 8)), syntax=JPEG2000Lossless, BitsStored=12)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert read_dicom_header(path, LIMITS).frames == 1
+    with pytest.raises(Quarantined, match="unreadable: the file is cut short"):
+        read_dicom(path, LIMITS)
 
 
 def test_truncated_pixels_are_unreadable(write_dicom: Any, ramp: NDArray[np.uint16]) -> None:

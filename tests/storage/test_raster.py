@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,18 @@ def test_d10_eight_and_sixteen_bits_stay_exact(tmp_path: Path, suffix: str, ramp
         [film] = read_raster(saved(tmp_path / f"{bits}{suffix}", pixels), LIMITS)
         assert np.array_equal(film.pixels, pixels)
         assert (film.pixels.dtype, film.bits) == (pixels.dtype, bits)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_zero_is_white_is_inverted(tmp_path: Path, ramp: NDArray[np.uint16], bits: int) -> None:
+    """About the range of its bits, whatever they are; BlackIsZero (262 SHORT 1) becomes WhiteIsZero."""
+    pixels = (ramp % 251).astype(np.uint8) if bits == 8 else ramp
+    path = saved(tmp_path / "film.tif", pixels)
+    data = path.read_bytes()
+    black = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert data.count(black) == 1
+    path.write_bytes(data.replace(black, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    assert np.array_equal(pixels_of(path), np.iinfo(pixels.dtype).max - pixels)
 
 
 def test_d10_jpeg_is_read(tmp_path: Path, gray: NDArray[np.uint8]) -> None:

@@ -117,7 +117,10 @@ def test_a_folder_without_permission_is_a_sentence() -> None:
             if root:
                 os.seteuid(0)
             (raw / "closed").chmod(0o700)
-    assert str(caught.value) == f"A folder at or below raw={raw} can't be read: Permission denied."
+    assert str(caught.value) == (
+        f"A folder at or below raw={raw} can't be read: Permission denied. "
+        "Let whoever runs this read and search it, or move it away."
+    )
 
 
 def test_many_files_in_one_folder_are_listed_quickly(tmp_path: Path) -> None:

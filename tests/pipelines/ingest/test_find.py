@@ -25,6 +25,10 @@ def test_tokens_and_reasons(hospital: Hospital, tmp_path: Path) -> None:
     [one] = find(store, hospital.raw, secret, [token[:8]], "")
     assert (one.token, one.name) == (token, "letter.txt") and one.fate.startswith("not_an_image")
     assert [one.name for one in find(store, hospital.raw, secret, [], "not_an_image")] == ["letter.txt"]
+    left_out = set(store.all_exclusions["token"])
+    assert {one.token for one in find(store, hospital.raw, secret, [], "any")} == left_out and len(
+        left_out
+    ) > 1
     film = store.manifest.iloc[0]
     [one] = find(store, hospital.raw, secret, [film["token"]], "")
     assert one.fate == "in the store" and secret.token(str(one.name)) == film["token"]

@@ -102,9 +102,7 @@ def _outcomes(worker: GuardedWorker, path: Path, limits: Limits) -> list[str]:
     try:
         found = worker.call(inspect_file, path, limits)
         frames = found.header.frames
-        films = worker.call(
-            encode_films, path, found.crc32c, frames, range(frames), Override(), limits, "png"
-        )
+        films = worker.call(encode_films, path, found.crc32c, range(frames), Override(), limits, "png")
     except Quarantined as error:
         return [error.reason]
     assert len(films) == frames

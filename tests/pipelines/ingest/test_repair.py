@@ -90,6 +90,17 @@ def test_names_come_back(hospital: Hospital, root: Path) -> None:
     assert files(root) == before
 
 
+def test_a_cut_or_bare_store_json_comes_back(hospital: Hospital, root: Path) -> None:
+    """Neither has a seal that could be wrong, and ingest opens none of the first kind."""
+    before = files(root)
+    whole = before["store.json"]
+    for damaged in (whole[: len(whole) // 2], b"", whole.replace(b"crc32c=", b"crc32d=")):
+        (root / "store.json").write_bytes(damaged)
+        assert [damage.file for damage in verify(root).damages] == ["store.json"]
+        assert mended(hospital, root, raw=None).made == ["store.json"]
+        assert files(root) == before
+
+
 def test_a_record_comes_back_with_the_next_ingest(hospital: Hospital, root: Path) -> None:
     before = files(root)
     for path in sorted((root / "records").glob("*.json")):
@@ -201,6 +212,31 @@ def test_an_override_may_name_a_copy_of_the_file(hospital: Hospital, tmp_path: P
     assert files(root) == before
 
 
+def test_other_settings_are_asked_for_and_nothing_changes(hospital: Hospital, tmp_path: Path) -> None:
+    """As whoever ingested with other modalities and overrides and types what verify says meets it."""
+    hospital.film(5, 2, seed=99, Modality="PX")
+    table = tmp_path / "overrides.csv"
+    table.write_text(f"path,polarity\n{CANARY}-0/*,invert\n")
+    root, plain = tmp_path / "store", replace(SMALL, key_file=str(hospital.key_file))
+    config = replace(plain, overrides=str(table), modalities=["DX", "PX"], codec="htj2k")
+    ingest(hospital.raw, root, config, StudyConfig())
+    before = files(root)
+    for path in (root / "shards").glob("*.tar"):
+        path.unlink()
+    damaged = files(root)
+    asked = "same ingest.* keys and ingest.overrides= as at ingest"
+    for settings, said in (
+        (plain, "1 are refused"),
+        (replace(plain, modalities=["DX", "PX"]), "other bytes"),
+    ):
+        with pytest.raises(StorageError, match=said) as caught:
+            repair(root, settings, StudyConfig(), hospital.raw)
+        assert asked in str(caught.value) and "Put them back" not in str(caught.value)
+        assert damaged.items() <= files(root).items() and files(root).items() <= before.items()
+    repair(root, replace(config, codec="png"), StudyConfig(), hospital.raw)
+    assert files(root) == before
+
+
 def test_an_erasure_that_has_not_ended_is_for_erase(hospital: Hospital, root: Path) -> None:
     write_sealed_json(root / "receipts" / "x.json", {"finished": False})
     advice = mended(hospital, root).advice
@@ -241,3 +277,36 @@ def test_damaged_tables_and_shards_heal_by_ingest_and_repair(hospital: Hospital,
     hospital.ingest(root)
     assert mended(hospital, root).made == [f"shards/{masks.name}"]
     assert masks.read_bytes() == before[f"shards/{masks.name}"]
+
+
+@pytest.mark.parametrize("table", ["annotations.parquet", "exclusions.parquet"])
+@pytest.mark.parametrize("named", [False, True])
+def test_tables_beside_the_manifest_come_back_with_the_next_ingest(
+    hospital: Hospital, root: Path, table: str, named: bool
+) -> None:
+    """With annotations= anew; without, the masks by their records, and only which were left out is forgotten."""
+    hospital.mask(3, 0, "a0", height=20)
+    hospital.ingest(root)
+    before, live = Store.open(root), Store.open(root).generation
+    masks, left_out = before.annotations, before.exclusions
+    assert set(left_out["stage"]) == {"write", "annotations"} and len(masks) == 6
+    flip(root / "generations" / str(live) / table)
+    summary = hospital.ingest(root, annotations=hospital.annotations if named else None)
+    assert (summary.generation, live) == ("000003", "000002")
+    after = Store.open(root)
+    assert after.annotations.equals(masks)
+    forgotten = table == "exclusions.parquet" and not named
+    expected = left_out[left_out["stage"] == "write"] if forgotten else left_out
+    assert after.exclusions.equals(expected.reset_index(drop=True))
+    assert ("annotations= tells it anew" in str(summary)) == forgotten
+    assert f"generations/{live}" in mended(hospital, root).removed
+    assert verify(root).damages == []
+
+
+def test_masks_whose_table_and_record_are_damaged_are_asked_for(hospital: Hospital, root: Path) -> None:
+    flip(root / "generations" / "000001" / "annotations.parquet")
+    for path in (root / "records").glob("annotations-*"):
+        path.unlink()
+    with pytest.raises(InputError, match="name annotations=DIR"):
+        hospital.ingest(root, annotations=None)
+    assert hospital.ingest(root).generation == "000002"

@@ -130,7 +130,7 @@ def test_more_time_or_memory_does_not_decode_whole_shards_again(hospital: Any, t
     assert Store.open(root).generation == "000001"
 
 
-@pytest.mark.parametrize("reason", ["vanished", "timeout"])
+@pytest.mark.parametrize("reason", ["vanished", "no_permission", "timeout"])
 def test_what_may_succeed_later_is_tried_again(hospital: Any, tmp_path: Path, reason: str) -> None:
     root = tmp_path / "store"
     hospital.ingest(root)

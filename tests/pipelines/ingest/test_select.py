@@ -62,6 +62,13 @@ EXPOSURES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
         True,
     ),
     ({"AcquisitionTime": "101112"}, {"AcquisitionTime": "101112"}, False),
+    ({"AcquisitionDateTime": "20200229"}, {"AcquisitionDateTime": "20200229"}, False),
+    ({"AcquisitionDateTime": "202002291011"}, {"AcquisitionDateTime": "202002291011"}, False),
+    (
+        {"AcquisitionDateTime": "20200229", "AcquisitionDate": "20200229", "AcquisitionTime": "101112"},
+        {"AcquisitionDateTime": "20200229101112"},
+        True,
+    ),
     (
         {"AcquisitionDateTime": "20200229101112.5", "ViewPosition": "LL"},
         {"AcquisitionDateTime": "20200229101112.5"},

@@ -15,7 +15,7 @@ def cells(sheet: Sheet) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("told", [False, True])
 def test_separators_and_encodings(tmp_path: Path, encoding: str, separator: str, told: bool) -> None:
     path = tmp_path / "table.csv"
@@ -26,6 +26,19 @@ def test_separators_and_encodings(tmp_path: Path, encoding: str, separator: str,
     assert sheet.columns == ("patient_id", "t_score")
     assert cells(sheet) == [{"patient_id": "Müller", "t_score": "-2,5"}]
     assert [row.line for row in sheet.rows] == [3]
+
+
+@pytest.mark.parametrize("separator", [";", "|"])
+def test_a_title_above_the_header_is_no_header(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "table.csv"
+    lines = ["DXA clinic, export, 2020", "", "ID|T-score", "p1|-2", "patient_id|t_score"]
+    path.write_text("\n".join(lines).replace("|", separator))
+    others = {"patient_id": ("id",)}
+    sheet = read_sheet(path, "outcomes", ("patient_id", "t_score"), others)
+    assert sheet.columns == ("patient_id", "t_score") and sheet.guessed == {"patient_id": "id"}
+    assert [(row.line, row.get("patient_id")) for row in sheet.rows] == [(4, "p1"), (5, "patient_id")]
+    with pytest.raises(InputError, match="has no column z_score; it has dxa_clinic, export, 2020"):
+        read_sheet(path, "outcomes", ("z_score",))
 
 
 def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:

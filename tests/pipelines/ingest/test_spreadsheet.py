@@ -71,7 +71,7 @@ def test_the_first_sheet_with_the_columns_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         rows(path, "patient_id", "bmd")
     assert str(caught.value) == (
-        f"None of the 3 sheets of outcomes={path} has the columns patient_id, bmd in its first line. "
+        f"None of the 3 sheets of outcomes={path} has the columns patient_id, bmd among its upper lines. "
         "Rename the columns, or name another file."
     )
 
@@ -97,6 +97,13 @@ def rewritten(path: Path, member: str, data: bytes) -> Path:
 SHEET = "xl/worksheets/sheet1.xml"
 OPEN = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
 CLOSE = b"</sheetData></worksheet>"
+
+
+def test_a_title_above_the_header_is_no_header(tmp_path: Path) -> None:
+    cells = [["DXA clinic"], [], ["made", "2020", "by us"], ["patient_id", "t_score"], ["p1", -2.5]]
+    path = workbook(tmp_path / "t.xlsx", cells)
+    [row] = read_sheet(path, "outcomes", ("patient_id", "t_score")).rows
+    assert (row.line, row.cells) == (5, {"patient_id": "p1", "t_score": "-2.5"})
 
 
 def test_a_bomb_is_refused_by_its_directory(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipelines.config import StudyConfig
-from pipelines.outcomes.match import Outcomes, check_any_match, match_outcomes
+from pipelines.outcomes.match import SEVERAL, Outcomes, check_any_match, match_outcomes
 from pipelines.outcomes.sheet import read_outcome_sheet
 from storage import schemas
 from storage.errors import ConfigError, InputError
@@ -146,7 +146,7 @@ def test_a_patient_id_of_two_issuers_is_nobody(table: Path) -> None:
     sheet = read_outcome_sheet(table, STUDY)
     found = match_outcomes(sheet, STUDY, SECRET, subjects, {name: [""] for name in ("one", "other", "two")})
     assert list(found.rows["subject"]) == ["two"]
-    assert reasons(found) == {2: ("no_film", "the patient id has several issuers")}
+    assert reasons(found) == {2: ("no_film", SEVERAL)}
 
 
 def test_who_has_no_film_left_has_no_outcome(table: Path) -> None:

@@ -113,3 +113,14 @@ def test_equal_tables_keep_generation_and_checksums(root: Path) -> None:
     assert {name: (root / "shards" / name).stat().st_size for name in shards} == {
         name: one.size for name, one in shards.items()
     }
+
+
+@pytest.mark.parametrize("how", ["gone", "flipped"])
+def test_a_generation_without_its_list_is_damaged_not_old(tmp_path: Path, how: str) -> None:
+    root = make_store(tmp_path / "store")
+    path = root / "generations" / str(generations.current(root)) / "checksums.json"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"1", b"2")) if how == "flipped" else path.unlink()
+    found = verify(root)
+    assert [damage.file for damage in found.damages] == [path.relative_to(root).as_posix()]
+    assert found.unsealed == []
