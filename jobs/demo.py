@@ -33,6 +33,9 @@ def main(settings: Settings) -> int:
             raw=str(raw / "films"),
             outcomes=str(raw / "outcomes.csv"),
             annotations=str(raw / "annotations"),
+            ingest=replace(
+                settings.ingest, drop_missing=True
+            ),  # other phantoms take the place of those before
         )
         run_stages(Flow(out, settings), store)
     return 0

@@ -30,7 +30,7 @@ Action = Callable[[Path, Progress], str]
 # Whoever is to hear how far a stage, by its name, has come.
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
-_OPERATIONAL = ("loader_workers", "checkpoint_every_steps", "timeout_s", "memory_gb")
+_OPERATIONAL = ("loader_workers", "checkpoint_every_steps", "timeout_s", "memory_gb", "drop_missing")
 _VERSIONS = ("radmill", "numpy", "torch", "timm", "POT", "scikit-learn", "zarr", "pydicom")
 
 

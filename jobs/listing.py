@@ -29,8 +29,8 @@ def files_below(path: Path, skip: Sequence[Path] = ()) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    ours = {one.resolve() for one in skip}
+    ours = {os.path.realpath(one) for one in skip}  # bears links in circles, as resolve() does not
     for folder, folders, names in os.walk(path):
         here = Path(folder)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() not in ours)
-        yield from (here / name for name in sorted(names) if (here / name).resolve() not in ours)
+        folders[:] = sorted(name for name in folders if os.path.realpath(here / name) not in ours)
+        yield from (here / name for name in sorted(names) if os.path.realpath(here / name) not in ours)

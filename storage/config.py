@@ -45,6 +45,8 @@ class IngestConfig:
     """Of each file: all, first, or mid2, the two in the middle."""
     twins: str = "presentation"
     """Of an exposure sent FOR PRESENTATION and FOR PROCESSING: presentation, processing, or both stay."""
+    drop_missing: bool = False
+    """Lets films leave the store whose files are no longer below raw=; else such an ingest is refused."""
     overrides: str | None = None
     """A table with path (relative to raw=, or a glob) and polarity, laterality, view, frames or exclude."""
 

@@ -53,6 +53,7 @@ class IngestSummary:
     on_limit: int  # subjects whose outcome hangs on < or <=
     rule: str
     advice: str = ""  # where many patients of the table have no film
+    dropped: int = 0  # films of the generation before that are no longer below raw=
     shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
 
     def __str__(self) -> str:
@@ -62,6 +63,11 @@ class IngestSummary:
             f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
             + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
             + (f"; {self.advice}" if self.advice else "")
+            + (
+                f"; {counted(self.dropped, 'film')} left the store, no longer below raw="
+                if self.dropped
+                else ""
+            )
             + (
                 f"; several films share {counted(self.shared_uids, 'SOP instance UID')}"
                 if self.shared_uids
@@ -111,7 +117,7 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     )
     remove_superseded(task)
     task.discard_work()
-    return _summary(task, store, films, generation, advice)
+    return _summary(task, store, films, generation, advice, made.missing)
 
 
 def _outcomes(
@@ -126,7 +132,9 @@ def _outcomes(
     return (outcomes.rows, left), "; ".join(filter(None, (taken, outcomes.advice)))
 
 
-def _summary(task: IngestTask, store: Store, films: _Films, generation: str, advice: str) -> IngestSummary:
+def _summary(
+    task: IngestTask, store: Store, films: _Films, generation: str, advice: str, dropped: int
+) -> IngestSummary:
     manifest = films.manifest
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
     excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
@@ -134,7 +142,16 @@ def _summary(task: IngestTask, store: Store, films: _Films, generation: str, adv
     on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
     shared_uids = sum(count > 1 for count in films.uids.values())
     return IngestSummary(
-        manifest.num_rows, subjects, excluded, shards, generation, on_limit, rule.text, advice, shared_uids
+        films=manifest.num_rows,
+        subjects=subjects,
+        excluded=excluded,
+        shards=shards,
+        generation=generation,
+        on_limit=on_limit,
+        rule=rule.text,
+        advice=advice,
+        dropped=dropped,
+        shared_uids=shared_uids,
     )
 
 

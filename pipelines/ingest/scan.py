@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -81,24 +81,40 @@ class Scan:
 
 
 def list_files(folder: Path, key: str, skip: Collection[Path] = ()) -> list[str]:
-    """Paths below the folder in POSIX form, ordered by bytes; links to folders are listed, not followed."""
+    """Paths below the folder in POSIX form, ordered by bytes; links to folders are listed, not followed.
+
+    So is what can't be looked at, or lies deeper than the system's longest path: whoever reads it says why it is
+    no film. InputError where there is nothing, or a folder can't be read.
+    """
     if not folder.is_dir():
         raise InputError(f"{key}={folder} is not a folder.")
     root = os.path.realpath(folder)
     skipped = {os.path.realpath(path) for path in skip}
     names: list[str] = []
-    for parent, folders, files in os.walk(root, onerror=partial(_unreadable, f"{key}={folder}")):
-        here = Path(parent)
-        links = {name for name in folders if (here / name).is_symlink()}
+
+    def unreadable(error: OSError) -> None:
+        if error.errno != errno.ENAMETOOLONG:
+            raise InputError(
+                f"A folder at or below {key}={folder} can't be read: {error.strerror}."
+            ) from error
+        names.append(os.path.relpath(error.filename, root))
+
+    for parent, folders, files in os.walk(root, onerror=unreadable):
+        links = {name for name in folders if _is_link(f"{parent}/{name}")}
         folders[:] = [name for name in folders if name not in links and f"{parent}/{name}" not in skipped]
         for name in (*files, *links):
             path = f"{parent}/{name}"
             # below a real folder only a link is not itself its real path; realpath bears links in circles
-            if (os.path.realpath(path) if (here / name).is_symlink() else path) not in skipped:
+            if (os.path.realpath(path) if _is_link(path) else path) not in skipped:
                 names.append(path[len(root) :].lstrip("/"))
     if not names:
         raise InputError(f"{key}={folder} holds no files; name a folder with films.")
     return sorted(names, key=os.fsencode)
+
+
+def _is_link(path: str) -> bool:
+    """False too where the path can't be looked at."""
+    return os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises there
 
 
 def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progress: Progress) -> None:
@@ -205,10 +221,6 @@ def subjects_of(
         for patient_id in (patient.patient_id, patient.other_id):
             subjects[normalise(patient_id)].add(subject)
     return dict(subjects), dict(days)
-
-
-def _unreadable(what: str, error: OSError) -> None:
-    raise InputError(f"A folder at or below {what} can't be read: {error.strerror}.") from error
 
 
 def _patient(name: str, header: Header, subject_from: str) -> Patient:

@@ -109,6 +109,29 @@ def test_what_was_lost_is_written_again(hospital: Any, tmp_path: Path, lost: str
     assert content(root) == whole
 
 
+def test_films_leave_the_store_only_if_they_are_told_to(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    before = content(root)
+    moved = hospital.raw / f"{CANARY}-0" / f"{CANARY}0_0.dcm"
+    moved.rename(moved.with_name("elsewhere"))
+    (moved.parent / f"{CANARY}0_1.dcm").write_text(
+        "no film any more"
+    )  # looked at, and a row of the exclusions
+    shutil.rmtree(hospital.raw / f"{CANARY}-1")
+    with pytest.raises(InputError) as caught:
+        hospital.ingest(root)
+    assert str(caught.value) == (
+        f"2 films of {root} would leave it, because raw={hospital.raw} no longer holds their files. Name the folder "
+        "that holds all films, ingest into another store=, or let them go with ingest.drop_missing=true."
+    )
+    assert content(root) == before
+    summary = hospital.ingest(root, drop_missing=True)
+    assert "; 2 films left the store, no longer below raw=" in str(summary)
+    assert (summary.films, summary.dropped) == (9, 2)
+    assert hospital.ingest(root).dropped == 0
+
+
 def test_whole_shards_are_not_decoded_again(hospital: Any, tmp_path: Path) -> None:
     root = tmp_path / "store"
     hospital.ingest(root)
@@ -158,7 +181,7 @@ def test_masks_that_are_not_named_again_stay_with_their_films(hospital: Any, tmp
     before = Store.open(root)
     shutil.rmtree(hospital.raw / f"{CANARY}-0")
     hospital.film(9, 0, seed=90)
-    hospital.ingest(root, annotations=None)
+    hospital.ingest(root, annotations=None, drop_missing=True)
     after = Store.open(root)
     kept = before.annotations[before.annotations["key"].isin(after.manifest["key"])]
     assert (len(before.annotations), len(kept)) == (6, 4)
