@@ -18,6 +18,7 @@ EXCLUSION_REASONS = (
     "wrong_view",  # a known view that is not among ingest.views
     "not_selected",  # a frame that ingest.frames or the overrides leave out
     "excluded",  # by the overrides
+    "no_patient",  # a film of nobody knows whom: neither its header nor its path tells
     "twin",  # of the same exposure, processed the other way
     "duplicate",  # the same pixels are already in the store
     "near_duplicate",  # the same film, resized, windowed or compressed anew

@@ -51,7 +51,8 @@ class IngestSummary:
     shards: int
     generation: str
     on_limit: int  # subjects whose outcome hangs on < or <=
-    rule: str
+    rule: str  # of the stored outcomes
+    study_rule: str  # what the study asks for now; outcomes= was not given again where they differ
     advice: str = ""  # where many patients of the table have no film
     dropped: int = 0  # films of the generation before that are no longer below raw=
     shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
@@ -62,6 +63,11 @@ class IngestSummary:
             f"{counted(self.films, 'film')} of {counted(self.subjects, 'subject')} in {counted(self.shards, 'shard')}; "
             f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
             + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
+            + (
+                f"; the outcomes follow {self.rule}, not the study's {self.study_rule}: give outcomes= again"
+                if self.rule != self.study_rule
+                else ""
+            )
             + (f"; {self.advice}" if self.advice else "")
             + (
                 f"; {counted(self.dropped, 'film')} left the store, no longer below raw="
@@ -138,7 +144,8 @@ def _summary(
     manifest = films.manifest
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
     excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
-    rule = parse_rule(task.study.outcome_rule)
+    asked = parse_rule(task.study.outcome_rule)
+    rule = parse_rule(next(iter(store.outcomes["rule"].dropna()), asked.text))
     on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
     shared_uids = sum(count > 1 for count in films.uids.values())
     return IngestSummary(
@@ -149,6 +156,7 @@ def _summary(
         generation=generation,
         on_limit=on_limit,
         rule=rule.text,
+        study_rule=asked.text,
         advice=advice,
         dropped=dropped,
         shared_uids=shared_uids,

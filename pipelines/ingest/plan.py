@@ -68,11 +68,12 @@ def plan(task: IngestTask, width: int) -> Plan:
 def _planned(task: IngestTask, width: int) -> Plan:
     phantoms = _only_phantoms(task, width)
     secret = task.secret(phantoms=phantoms)
-    scan = identify(scanned(task, width), secret, task.config.subject_from)
+    overrides = read_overrides(task.overrides)
+    scan = identify(scanned(task, width), secret, task.config.subject_from, overrides)
     missing = missing_films(task.store_root, scan)
     if not task.config.drop_missing:
         check_missing(missing, task.raw, task.store_root)
-    scan = select(scan, task.config, read_overrides(task.overrides))
+    scan = select(scan, task.config, overrides)
     refused = Counter(one.reason for one in scan.exclusions)
     check_any_film(task.raw, refused, len(scan.sources) + len(scan.exclusions))
     if task.outcomes:

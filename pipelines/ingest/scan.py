@@ -15,7 +15,7 @@ from zlib import crc32
 
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.overrides import Override, read_overrides
+from pipelines.ingest.overrides import Override, Overrides, read_overrides
 from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
@@ -25,6 +25,8 @@ from storage.radiograph import Header, Identity
 from storage.records import same_as
 
 Found = Inspected | Refused
+EXCLUDED = "by ingest.overrides"
+_NO_PATIENT = "neither its header nor ingest.subject_from tells whose it is"
 SAME_FILE = "the same file"  # how the detail of a duplicate with equal bytes begins
 
 
@@ -172,11 +174,15 @@ def _inspected(fields: dict[str, Any], data_kind: str | None) -> Inspected:
     return Inspected(fields["sha256"], header, fields["crc32c"])
 
 
-def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str) -> Scan:
+def identify(
+    found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str, overrides: Overrides | None = None
+) -> Scan:
     """Give each file (path below raw=, what it is) its pseudonyms.
 
-    Of files with the same bytes the first by token is kept, in whatever order they come.
+    Of files with the same bytes the first by token is kept, in whatever order they come. A film of nobody known
+    stays out; InputError where that is more than half of those that `overrides` does not exclude.
     """
+    overrides = overrides or Overrides()
     scan = Scan([], {}, {}, [], defaultdict(set))
     sources: dict[str, Source] = {}
     headers: dict[str, Header] = {}
@@ -187,8 +193,15 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
             scan.exclusions.append(Exclusion(token, 0, result.reason, result.detail, "scan"))
             continue
         patient = _patient(name, result.header, subject_from)
+        unknown = not normalise(patient.patient_id)
+        if unknown and overrides.of([name]).exclude == "yes":
+            scan.exclusions.append(Exclusion(token, 0, "excluded", EXCLUDED, "scan"))
+            continue
         readable += 1
-        nameless += not normalise(patient.patient_id)
+        nameless += unknown
+        if unknown:
+            scan.exclusions.append(Exclusion(token, 0, "no_patient", _NO_PATIENT, "scan"))
+            continue
         source = _source(token, name, result, patient, secret)
         for patient_id in (patient.patient_id, patient.other_id):
             scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
@@ -207,12 +220,18 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
 
 
 def subjects_of(
-    headers: Mapping[str, Header], secret: Secret, subject_from: str
+    headers: Mapping[str, Header], secret: Secret, subject_from: str, overrides: Overrides
 ) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
-    """Subjects by normalised patient id, and the days of each subject's films, by header and path alone."""
+    """Subjects by normalised patient id, and the days of each subject's films, by header and path alone.
+
+    Films of nobody known as in `identify`.
+    """
     patients = {name: _patient(name, header, subject_from) for name, header in headers.items()}
-    nameless = sum(not normalise(patient.patient_id) for patient in patients.values())
-    _check_patients(nameless, len(patients), subject_from)
+    nameless = [name for name, patient in patients.items() if not normalise(patient.patient_id)]
+    excluded = sum(overrides.of([name]).exclude == "yes" for name in nameless)
+    _check_patients(len(nameless) - excluded, len(patients) - excluded, subject_from)
+    for name in nameless:
+        del patients[name]
     subjects: dict[str, set[str]] = defaultdict(set)
     days: dict[str, list[str]] = defaultdict(list)
     for name, patient in patients.items():
@@ -239,7 +258,8 @@ def _patient(name: str, header: Header, subject_from: str) -> Patient:
 
 
 def _check_patients(nameless: int, films: int, subject_from: str) -> None:
-    if nameless:
+    """Raise InputError where the rule does not tell of most films whose they are; of a few, they are rows."""
+    if 2 * nameless > films:
         where = "lie in raw= itself" if subject_from == "folder" else "do not fit the pattern"
         raise InputError(
             f"{nameless} of {films} films name no patient in their header and {where}, so "

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pipelines.ingest.overrides import Override, Overrides, frame_numbers
-from pipelines.ingest.scan import Exclusion, Scan, Source
+from pipelines.ingest.scan import EXCLUDED, Exclusion, Scan, Source
 from pipelines.ingest.twins import left_out_twins
 from storage.config import IngestConfig
 from storage.radiograph import Header
@@ -63,7 +63,7 @@ def _with_frames(source: Source, override: Override, config: IngestConfig) -> So
 def _refused(source: Source, header: Header, config: IngestConfig) -> tuple[str, str] | None:
     """Reason and detail for a file that stays out as a whole."""
     if source.override.exclude == "yes":
-        return "excluded", "by ingest.overrides"
+        return "excluded", EXCLUDED
     part, view = header.body_part, source.override.view or header.view
     if config.body_parts and part and part not in config.body_parts:
         return "wrong_body_part", "the body part is not among ingest.body_parts"

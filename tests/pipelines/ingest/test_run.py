@@ -56,6 +56,17 @@ def test_every_film_mask_and_outcome_goes_in(hospital: Any, tmp_path: Path) -> N
     assert set(outcomes.index) < set(store.manifest["subject"])
 
 
+def test_the_summary_tells_the_rule_of_the_stored_outcomes(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    again = hospital.ingest(root, outcomes=None, study=StudyConfig(outcome_rule="<= -1"))
+    assert set(Store.open(root).outcomes["rule"]) == {"<= -2.5"}
+    assert str(again).endswith(
+        "; exactly on the limit of <= -2.5: 1; the outcomes follow <= -2.5, not the study's <= -1: give outcomes= again"
+    )
+    assert "follow" not in str(hospital.ingest(root, study=StudyConfig(outcome_rule="<= -1")))
+
+
 def test_pixels_and_masks_come_back(hospital: Any, tmp_path: Path) -> None:
     hospital.ingest(tmp_path / "store")
     store = Store.open(tmp_path / "store")
@@ -448,6 +459,23 @@ def test_phantoms_alone_use_the_public_key(hospital: Any, tmp_path: Path) -> Non
     assert store.key_id == Secret.phantom().key_id
     assert set(store.manifest["data_kind"]) == {"phantom"}
     assert not (tmp_path / "store.key").exists()
+
+
+def test_real_films_need_another_store_than_phantoms(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    for path in hospital.raw.rglob("*.dcm"):
+        path.unlink()
+    hospital.film(1, 0, seed=1, ImageType=["DERIVED", "PRIMARY", "PHANTOM"])
+    ingest(hospital.raw, root, SMALL, StudyConfig())
+    before = content(root)
+    hospital.film(2, 0, seed=2)
+    with pytest.raises(InputError) as caught:
+        ingest(hospital.raw, root, SMALL, StudyConfig())
+    assert str(caught.value) == (
+        f"{root} holds phantoms under their public key, with which anyone could undo the pseudonyms of people. "
+        "Put real films into another store=."
+    )
+    assert content(root) == before
 
 
 def test_one_real_film_makes_a_secret(hospital: Any, tmp_path: Path) -> None:
