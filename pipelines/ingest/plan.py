@@ -73,7 +73,7 @@ def _planned(task: IngestTask, width: int) -> Plan:
     missing = missing_films(task.store_root, scan)
     if not task.config.drop_missing:
         check_missing(missing, task.raw, task.store_root)
-    scan = select(scan, task.config, overrides)
+    scan = select(scan, task.config, overrides, task.study)
     refused = Counter(one.reason for one in scan.exclusions)
     check_any_film(task.raw, refused, len(scan.sources) + len(scan.exclusions))
     if task.outcomes:

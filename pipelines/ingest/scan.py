@@ -15,7 +15,7 @@ from zlib import crc32
 
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.overrides import Override, Overrides, read_overrides
+from pipelines.ingest.overrides import Override, Overrides, excluded_detail, read_overrides
 from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
@@ -25,7 +25,6 @@ from storage.radiograph import Header, Identity
 from storage.records import same_as
 
 Found = Inspected | Refused
-EXCLUDED = "by ingest.overrides"
 _NO_PATIENT = "neither its header nor ingest.subject_from tells whose it is"
 SAME_FILE = "the same file"  # how the detail of a duplicate with equal bytes begins
 
@@ -194,8 +193,8 @@ def identify(
             continue
         patient = _patient(name, result.header, subject_from)
         unknown = not normalise(patient.patient_id)
-        if unknown and overrides.of([name]).exclude == "yes":
-            scan.exclusions.append(Exclusion(token, 0, "excluded", EXCLUDED, "scan"))
+        if unknown and (told := overrides.of([name])).exclude == "yes":
+            scan.exclusions.append(Exclusion(token, 0, "excluded", excluded_detail(told), "scan"))
             continue
         readable += 1
         nameless += unknown

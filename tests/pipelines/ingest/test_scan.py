@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused
 from pipelines.ingest.overrides import Override, Overrides
 from pipelines.ingest.scan import Scan, identify, list_files
@@ -99,7 +100,7 @@ def test_order_follows_time_and_counts_frames() -> None:
     scan = scanned(
         {"p/1": film("a", taken="2021"), "p/2": film("b", taken="2019", frames=3), "q/1": film("c")}
     )
-    chosen = select(scan, IngestConfig(), Overrides())
+    chosen = select(scan, IngestConfig(), Overrides(), StudyConfig())
     assert {source.name: source.order for source in chosen.sources} == {"p/1": 3, "p/2": 0, "q/1": 0}
 
 
