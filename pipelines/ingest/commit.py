@@ -35,7 +35,7 @@ from storage.care import tombstones
 from storage.errors import StorageError
 from storage.identity import Secret
 from storage.manifest import Store
-from storage.records import Record, Row, load_record
+from storage.records import ACROSS, Record, Row, load_record
 from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
 from storage.seal import Sum
 from storage.wording import counted
@@ -55,6 +55,7 @@ class IngestSummary:
     study_rule: str  # what the study asks for now; outcomes= was not given again where they differ
     advice: str = ""  # where many patients of the table have no film
     dropped: int = 0  # films of the generation before that are no longer below raw=
+    across: int = 0  # films left out as duplicates of another subject's
     shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
 
     def __str__(self) -> str:
@@ -72,6 +73,11 @@ class IngestSummary:
             + (
                 f"; {counted(self.dropped, 'film')} left the store, no longer below raw="
                 if self.dropped
+                else ""
+            )
+            + (
+                f"; {counted(self.across, 'duplicate')} of another subject's film: one person under two patient ids?"
+                if self.across
                 else ""
             )
             + (
@@ -159,6 +165,7 @@ def _summary(
         study_rule=asked.text,
         advice=advice,
         dropped=dropped,
+        across=sum(ACROSS in one.detail for one in films.exclusions),
         shared_uids=shared_uids,
     )
 

@@ -185,6 +185,7 @@ def identify(
     scan = Scan([], {}, {}, [], defaultdict(set))
     sources: dict[str, Source] = {}
     headers: dict[str, Header] = {}
+    equal: list[Source] = []  # files whose bytes another has
     readable = nameless = 0
     for name, result in found:
         token = secret.token(name)
@@ -208,11 +209,14 @@ def identify(
         twin = sources.get(result.sha256)
         if twin is not None:
             source, later = sorted((source, twin), key=lambda one: one.token)
-            detail = same_as(SAME_FILE, source.keys[0])
-            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
+            equal.append(later)
         sources[result.sha256] = source
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
+    for later in equal:
+        kept = sources[later.sha256]
+        detail = same_as(SAME_FILE, kept.keys[0], across=kept.subject != later.subject)
+        scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
     scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
     return scan
