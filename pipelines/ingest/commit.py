@@ -15,6 +15,7 @@ from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.plan import (
+    Plan,
     ShardPlan,
     check_any_film,
     excluded,
@@ -54,6 +55,7 @@ class IngestSummary:
     rule: str  # of the stored outcomes
     study_rule: str  # what the study asks for now; outcomes= was not given again where they differ
     advice: str = ""  # where many patients of the table have no film
+    mixed: int = 0  # patient ids that headers give both with and without an issuer
     dropped: int = 0  # films of the generation before that are no longer below raw=
     across: int = 0  # films left out as duplicates of another subject's
     shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
@@ -73,6 +75,11 @@ class IngestSummary:
             + (
                 f"; {counted(self.dropped, 'film')} left the store, no longer below raw="
                 if self.dropped
+                else ""
+            )
+            + (
+                f"; {counted(self.mixed, 'patient id')} with and without an issuer: of one person, two subjects"
+                if self.mixed
                 else ""
             )
             + (
@@ -129,7 +136,7 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     )
     remove_superseded(task)
     task.discard_work()
-    return _summary(task, store, films, generation, advice, made.missing)
+    return _summary(task, store, films, generation, advice, made)
 
 
 def _outcomes(
@@ -145,7 +152,7 @@ def _outcomes(
 
 
 def _summary(
-    task: IngestTask, store: Store, films: _Films, generation: str, advice: str, dropped: int
+    task: IngestTask, store: Store, films: _Films, generation: str, advice: str, made: Plan
 ) -> IngestSummary:
     manifest = films.manifest
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
@@ -164,7 +171,8 @@ def _summary(
         rule=rule.text,
         study_rule=asked.text,
         advice=advice,
-        dropped=dropped,
+        mixed=made.mixed,
+        dropped=made.missing,
         across=sum(ACROSS in one.detail for one in films.exclusions),
         shared_uids=shared_uids,
     )

@@ -7,7 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -79,6 +79,7 @@ class Scan:
     keys_by_name: dict[str, str]  # path below raw= -> key of the first chosen frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
+    mixed: int = 0  # patient ids that headers give both with and without an issuer: a subject of each
 
 
 def list_files(folder: Path, key: str, skip: Collection[Path] = ()) -> list[str]:
@@ -185,6 +186,7 @@ def identify(
     scan = Scan([], {}, {}, [], defaultdict(set))
     sources: dict[str, Source] = {}
     headers: dict[str, Header] = {}
+    issuers: dict[str, set[str]] = defaultdict(set)  # of each patient id of the headers
     equal: list[Source] = []  # files whose bytes another has
     readable = nameless = 0
     for name, result in found:
@@ -202,6 +204,7 @@ def identify(
         if unknown:
             scan.exclusions.append(Exclusion(token, 0, "no_patient", _NO_PATIENT, "scan"))
             continue
+        issuers[normalise(result.header.identity.patient_id)].add(normalise(patient.issuer))
         source = _source(token, name, result, patient, secret)
         for patient_id in (patient.patient_id, patient.other_id):
             scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
@@ -219,7 +222,8 @@ def identify(
         scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
     scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
-    return scan
+    issuers.pop("", None)  # of films whose header names no patient
+    return replace(scan, mixed=sum(len(found) > 1 and "" in found for found in issuers.values()))
 
 
 def subjects_of(

@@ -461,6 +461,12 @@ def test_phantoms_alone_use_the_public_key(hospital: Any, tmp_path: Path) -> Non
     assert not (tmp_path / "store.key").exists()
 
 
+def test_one_person_with_and_without_an_issuer_is_told(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(1, 5, seed=15, IssuerOfPatientID=f"{CANARY} clinic")
+    said = str(hospital.ingest(tmp_path / "store"))
+    assert said.endswith("; 1 patient id with and without an issuer: of one person, two subjects")
+
+
 def test_real_films_need_another_store_than_phantoms(hospital: Any, tmp_path: Path) -> None:
     root = tmp_path / "store"
     for path in hospital.raw.rglob("*.dcm"):

@@ -50,6 +50,13 @@ def test_the_header_comes_before_the_path() -> None:
     assert found["x/3"] == SECRET.subject("h", "p1")
 
 
+def test_patient_ids_with_and_without_an_issuer_are_counted() -> None:
+    files = {"x/1": film("a", "p1"), "x/2": film("b", "P1 ", issuer="h"), "x/3": film("c", "p2", issuer="h")}
+    assert scanned(files).mixed == 1
+    del files["x/1"]
+    assert scanned(files | {"p1/4": film("d")}).mixed == 0, "a path names no issuer, nor a header's patient"
+
+
 @pytest.mark.parametrize(
     ("rule", "same"),
     [("folder", True), ("file", False), ("regex:([^/]+)/", True), ("regex:(?P<subject>_\\d)", False)],
