@@ -11,6 +11,7 @@ import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import ConfigError, RadmillError, StorageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.job import Job
 
 READER_GONE = 141  # as a shell tells of whoever wrote to a pipe that nobody reads
+RAW = ("raw", "annotations")  # folders in which the names of files may be names of people
 # Nothing that we run may look for news on the network or send any.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -36,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_has_gone():
             return READER_GONE
-        where = f" ({error.filename})" if error.filename else ""
-        return _fail(f"The system refused: {error.strerror or error}{where}.", StorageError.exit_code)
+        return _fail(f"The system refused: {system_said(error, words)}.", StorageError.exit_code)
     except KeyboardInterrupt:
         return _fail("Interrupted; the same command goes on from here.", 130)
     try:
@@ -144,6 +145,23 @@ def _reader_has_gone() -> bool:
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
+
+
+def system_said(error: OSError, words: Sequence[str]) -> str:
+    """What the system refused and for which file; of one below a folder of RAW, the key alone."""
+    told = str(error.strerror or error)
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    for key, _, value in (word.partition("=") for word in words):
+        if key not in RAW:
+            continue
+        folder = Path(value.strip("'\"")).expanduser()
+        roots = {str(folder.absolute()).rstrip("/"), os.path.realpath(folder).rstrip("/")}
+        if any(f"{root}/" in told for root in roots):  # a library that puts the path into its own words
+            told = type(error).__name__
+        forms = {str(Path(path).absolute()), os.path.realpath(path)} if path else set()
+        if any(f"{form}/".startswith(f"{root}/") for form in forms for root in roots):
+            path = f"at or below {key}={folder}"
+    return f"{told} ({path})" if path else told
 
 
 def _fail(sentence: str, code: int) -> int:

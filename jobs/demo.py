@@ -33,6 +33,8 @@ def main(settings: Settings) -> int:
             raw=str(raw / "films"),
             outcomes=str(raw / "outcomes.csv"),
             annotations=str(raw / "annotations"),
+            # other phantoms take the place of those before
+            ingest=replace(settings.ingest, drop_missing=True),
         )
         run_stages(Flow(out, settings), store)
     return 0

@@ -17,7 +17,7 @@ from jobs.config import Settings
 from jobs.measure import Measured
 from jobs.progress import console, shown
 from jobs.run_dir import StageFolder
-from pipelines.config import OUTCOME_KEYS
+from pipelines.config import INGEST_KEYS, OUTCOME_KEYS
 from pipelines.progress import Progress
 from storage.atomic import write_text
 from storage.errors import ConfigError, InputError
@@ -30,7 +30,7 @@ Action = Callable[[Path, Progress], str]
 # Whoever is to hear how far a stage, by its name, has come.
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
-_OPERATIONAL = ("loader_workers", "checkpoint_every_steps", "timeout_s", "memory_gb")
+_OPERATIONAL = ("loader_workers", "checkpoint_every_steps", "timeout_s", "memory_gb", "drop_missing")
 _VERSIONS = ("radmill", "numpy", "torch", "timm", "POT", "scikit-learn", "zarr", "pydicom")
 
 
@@ -97,11 +97,15 @@ class Flow:
         Args:
             sections: rooms whose configuration decides the outcome, with the study always among them.
             inputs: name to fingerprint of everything read; without `outcomes` the study's rule does not count.
+                Nor do its gates for films in any stage but `ingest`.
             intact: whether what the stage wrote outside its own folder (into the store) is still there.
         """
         config = {section: _deciding(getattr(self.settings, section)) for section in ("study", *sections)}
-        if "outcomes" not in inputs:
-            config["study"] = {k: v for k, v in config["study"].items() if k not in OUTCOME_KEYS}
+        idle = (
+            *(() if "outcomes" in inputs else OUTCOME_KEYS),
+            *(() if "ingest" in sections else INGEST_KEYS),
+        )
+        config["study"] = {key: value for key, value in config["study"].items() if key not in idle}
         folder = StageFolder(
             self.out / name, {"config": config, "inputs": dict(inputs), "version": version("radmill")}
         )

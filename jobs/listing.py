@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from storage.errors import InputError
 
@@ -36,14 +36,16 @@ def files_below(path: Path, skip: Sequence[Path] = ()) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    ours = {one.resolve() for one in skip}
+    ours = {os.path.realpath(one) for one in skip}  # bears links in circles, as resolve() does not
     for folder, folders, names in os.walk(path, onerror=partial(_unreadable, path)):
         here = Path(folder)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() not in ours)
-        yield from (here / name for name in sorted(names) if (here / name).resolve() not in ours)
+        folders[:] = sorted(name for name in folders if os.path.realpath(here / name) not in ours)
+        yield from (here / name for name in sorted(names) if os.path.realpath(here / name) not in ours)
 
 
-def _unreadable(path: Path, error: OSError) -> NoReturn:
+def _unreadable(path: Path, error: OSError) -> None:
+    if error.errno == errno.ENAMETOOLONG:
+        return  # ingest makes a row of it
     # names below the user's folder stay unsaid
     raise InputError(
         f"A folder at or below {path} can't be read: {error.strerror}. "

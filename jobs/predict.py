@@ -14,9 +14,9 @@ from pipelines.progress import Progress
 
 def check(settings: Settings) -> None:
     """There are a store and a finished model of this study."""
-    from pipelines.classification.described import check_study
+    from pipelines.classification.described import check_body_parts, check_study
 
-    opened_store(settings)
+    check_body_parts(opened_store(settings), settings.study)
     if settings.study.whole_films:
         films_stage.check_settings(settings)
     check_model(model := existing(str(settings.model), "model"), "model", "classify")

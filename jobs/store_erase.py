@@ -7,6 +7,7 @@ from pathlib import Path
 from jobs.config import Settings
 from jobs.folders import existing, held
 from jobs.progress import console
+from storage.care.config import EraseConfig
 from storage.errors import ConfigError
 from storage.wording import counted
 
@@ -36,8 +37,17 @@ def main(settings: Settings) -> int:
         said = f"Erased before, on {receipt['time']}; nothing of this person was left to remove. {where}"
     else:
         said = f"Erased: {_removed(receipt['removed'])}. {where}{_advice(receipt['removed'], derived)}"
-    console.print(said, markup=False)
+    console.print(f"{said}{_other_subjects(who)}", markup=False)
     return 0
+
+
+def _other_subjects(who: EraseConfig) -> str:
+    """Under which other subjects the patient's films may lie: the store has pseudonyms alone, so nobody can look."""
+    if not who.patient:
+        return ""
+    if who.issuer:
+        return " Films whose header names no issuer of the patient id are another subject: erase them without issuer=."
+    return " Films whose header names an issuer of the patient id are another subject: erase them with issuer= too."
 
 
 def _removed(counts: dict[str, int]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from storage.errors import ConfigError, check_at_least, check_one_of
+from storage.vocabulary import BODY_PARTS, VIEWS
 
 # What of a study decides over the outcomes' values alone: stages that read none need not run again for it.
 OUTCOME_KEYS = ("outcome_column", "outcome_rule", "window_days")
+INGEST_KEYS = ("views", "body_parts")  # likewise, over which films go into a store
 FILM_RULES = ("all", "mid2", "first", "last_full")
 WHOLE = ["whole"]  # the regions of a study that reads films without segmenting them
 # What stands for a study's bones: themselves; the whole film; squares anywhere on the film, as many as the hand has
@@ -47,6 +49,10 @@ class StudyConfig:
     """What gets one outcome: subject, or exam."""
     films: str = "all"
     """Which films of an exam are read: all, mid2 (the two in the middle by time), first, or last_full filling."""
+    views: list[str] = field(default_factory=list)
+    """Keeps out films known to show another view where ingest.views is empty; empty lets all in."""
+    body_parts: list[str] = field(default_factory=list)
+    """Keeps out films known to show another part of the body where ingest.body_parts is empty; empty lets all in."""
     minimum_age_years: float = 20.0
     """Younger people get no probability."""
 
@@ -57,6 +63,10 @@ class StudyConfig:
             raise ConfigError(f"study.regions must be distinct, but is {self.regions}.")
         check_one_of("study.unit", self.unit, ("subject", "exam"))
         check_one_of("study.films", self.films, FILM_RULES)
+        for view in self.views:
+            check_one_of("study.views", view, VIEWS)
+        for part in self.body_parts:
+            check_one_of("study.body_parts", part, BODY_PARTS)
         check_at_least("study.minimum_age_years", self.minimum_age_years, 0)
         if self.window_days is not None:
             check_at_least("study.window_days", self.window_days, 0)

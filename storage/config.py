@@ -38,15 +38,17 @@ class IngestConfig:
     modalities: list[str] = field(default_factory=lambda: ["CR", "DX", "RG", "RF", "XA"])
     """DICOM modalities that are films. Objects of the class SC, MG, PR, KO or SR are films only if that is named."""
     body_parts: list[str] = field(default_factory=list)
-    """Keeps out films known to show another part of the body; empty lets all in."""
+    """Keeps out films known to show another part of the body; empty leaves it to study.body_parts."""
     views: list[str] = field(default_factory=list)
-    """Keeps out films known to show another view, such as PA; empty lets all in."""
+    """Keeps out films known to show another view, such as PA; empty leaves it to study.views."""
     frames: str = "all"
     """Of each file: all, first, or mid2, the two in the middle."""
     twins: str = "presentation"
     """Of an exposure sent FOR PRESENTATION and FOR PROCESSING: presentation, processing, or both stay."""
+    drop_missing: bool = False
+    """Lets films leave the store whose files are no longer below raw=; else such an ingest is refused."""
     overrides: str | None = None
-    """A table with path (relative to raw=, or a glob) and polarity, laterality, view, frames or exclude."""
+    """A table with path (relative to raw=, or a glob) and polarity, laterality, view, frames, exclude or reason."""
 
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
-# A seek to where a damaged header points, and links in circles: errors that another try does not mend.
-_LASTING = (errno.EINVAL, errno.EOVERFLOW, errno.ELOOP)
+# A seek to where a damaged header points, links in circles and endless paths: errors that another try does not mend.
+_LASTING = (errno.EINVAL, errno.EOVERFLOW, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class RadmillError(Exception):

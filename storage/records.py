@@ -16,6 +16,7 @@ from storage.atomic import write_bytes
 from storage.errors import StorageError
 from storage.seal import BLANK, Sum, read_sealed_json, sealed
 
+ACROSS = "of another subject"
 Row = dict[str, Any]  # a row of the manifest or of the annotations, without what depends on paths
 
 
@@ -45,9 +46,9 @@ class Record:
         return not any(left.reason in ("vanished", "no_permission", "timeout") for left in self.left)
 
 
-def same_as(what: str, key: str) -> str:
-    """The detail of a duplicate: "the same pixels as KEY", the film that stays."""
-    return f"{what} as {key}"
+def same_as(what: str, key: str, *, across: bool = False) -> str:
+    """The detail of a duplicate: "the same pixels as KEY", the film that stays. across: that is another subject's."""
+    return f"{what} {ACROSS} as {key}" if across else f"{what} as {key}"
 
 
 def without_names(detail: str, keys: Collection[str]) -> str:

@@ -14,10 +14,11 @@ EXCLUSION_REASONS = (
     "too_small",  # fewer pixels than any radiograph has
     "timeout",  # the guarded decoder ran out of time or memory
     "wrong_modality",
-    "wrong_body_part",  # a known part that is not among ingest.body_parts
-    "wrong_view",  # a known view that is not among ingest.views
+    "wrong_body_part",  # a known part that is not among ingest.body_parts, or else study.body_parts
+    "wrong_view",  # a known view that is not among ingest.views, or else study.views
     "not_selected",  # a frame that ingest.frames or the overrides leave out
     "excluded",  # by the overrides
+    "no_patient",  # a film of nobody knows whom: neither its header nor its path tells
     "twin",  # of the same exposure, processed the other way
     "duplicate",  # the same pixels are already in the store
     "near_duplicate",  # the same film, resized, windowed or compressed anew

@@ -132,7 +132,22 @@ def check_study(model: Path, study: StudyConfig) -> None:
     for field in ("name", "regions", "positive"):
         own, asked = getattr(own_study, field), getattr(study, field)
         if own != asked:
-            raise InputError(f"The model in {model} has study.{field} {own}, but study.{field} is {asked}.")
+            hint = f" Add study={own}." if field == "name" else ""
+            raise InputError(
+                f"The model in {model} has study.{field} {own}, but study.{field} is {asked}.{hint}"
+            )
+
+
+def check_body_parts(store: Store, study: StudyConfig) -> None:
+    """Raise InputError where every film that tells what it shows, shows another part of the body than the study's."""
+    told = store.manifest["body_part"]
+    told = told[told != ""]
+    if study.body_parts and len(told) and not told.isin(study.body_parts).any():
+        raise InputError(
+            f"The films of {store.root} show {', '.join(sorted(set(told)))}, but the study {study.name} reads "
+            f"{', '.join(study.body_parts)}; name another store. Where their headers are wrong, "
+            "study.body_parts=[] lets them in."
+        )
 
 
 def outcomes_to_evaluate(model: Path, store: Store, study: StudyConfig) -> dict[str, int]:

@@ -59,7 +59,18 @@ def predict(
     _, subjects = _apply(finished, model, store, folder, {}, population, progress)
     evaluable = int(subjects["probability"].notna().sum())
     positive = int((subjects["prediction"] == 1).sum())
-    return f"{evaluable:,} of {len(subjects):,} subjects evaluable, {positive:,} called positive"
+    return (
+        f"{evaluable:,} of {len(subjects):,} subjects evaluable, {positive:,} called positive"
+        f"{_of_unknown_age(store, study, population)}"
+    )
+
+
+def _of_unknown_age(store: Store, study: StudyConfig, population: str) -> str:
+    """How many count as adults without anybody knowing."""
+    unknown = int(people(store)["age_years"].isna().sum())
+    if not unknown or population == "child" or not study.minimum_age_years:
+        return ""
+    return f"; the age of {unknown:,} is unknown, and they are read as adults (for children say population=child)"
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.live import live_exclusions, live_masks
 from pipelines.ingest.plan import (
+    Plan,
     ShardPlan,
     check_any_film,
     excluded,
@@ -34,7 +35,7 @@ from storage.care import tombstones
 from storage.errors import StorageError
 from storage.identity import Secret
 from storage.manifest import Store
-from storage.records import Record, Row, load_record
+from storage.records import ACROSS, Record, Row, load_record
 from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
 from storage.seal import Sum
 from storage.wording import counted
@@ -50,8 +51,12 @@ class IngestSummary:
     shards: int
     generation: str
     on_limit: int  # subjects whose outcome hangs on < or <=
-    rule: str
+    rule: str  # of the stored outcomes
+    study_rule: str  # what the study asks for now; outcomes= was not given again where they differ
     advice: str = ""  # where many patients of the table have no film
+    mixed: int = 0  # patient ids that headers give both with and without an issuer
+    dropped: int = 0  # films of the generation before that are no longer below raw=
+    across: int = 0  # films left out as duplicates of another subject's
     shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
 
     def __str__(self) -> str:
@@ -60,7 +65,27 @@ class IngestSummary:
             f"{counted(self.films, 'film')} of {counted(self.subjects, 'subject')} in {counted(self.shards, 'shard')}; "
             f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
             + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
+            + (
+                f"; the outcomes follow {self.rule}, not the study's {self.study_rule}: give outcomes= again"
+                if self.rule != self.study_rule
+                else ""
+            )
             + (f"; {self.advice}" if self.advice else "")
+            + (
+                f"; {counted(self.dropped, 'film')} left the store, no longer below raw="
+                if self.dropped
+                else ""
+            )
+            + (
+                f"; {counted(self.mixed, 'patient id')} with and without an issuer: of one person, two subjects"
+                if self.mixed
+                else ""
+            )
+            + (
+                f"; {counted(self.across, 'duplicate')} of another subject's film: one person under two patient ids?"
+                if self.across
+                else ""
+            )
             + (
                 f"; several films share {counted(self.shared_uids, 'SOP instance UID')}"
                 if self.shared_uids
@@ -113,7 +138,7 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     )
     remove_superseded(task)
     task.discard_work()
-    return _summary(task, store, films, generation, advice)
+    return _summary(task, store, films, generation, advice, made)
 
 
 def _outcomes(
@@ -128,15 +153,30 @@ def _outcomes(
     return (outcomes.rows, left), "; ".join(filter(None, (taken, outcomes.advice)))
 
 
-def _summary(task: IngestTask, store: Store, films: _Films, generation: str, advice: str) -> IngestSummary:
+def _summary(
+    task: IngestTask, store: Store, films: _Films, generation: str, advice: str, made: Plan
+) -> IngestSummary:
     manifest = films.manifest
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
     excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
-    rule = parse_rule(task.study.outcome_rule)
+    asked = parse_rule(task.study.outcome_rule)
+    rule = parse_rule(next(iter(store.outcomes["rule"].dropna()), asked.text))
     on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
     shared_uids = sum(count > 1 for count in films.uids.values())
     return IngestSummary(
-        manifest.num_rows, subjects, excluded, shards, generation, on_limit, rule.text, advice, shared_uids
+        films=manifest.num_rows,
+        subjects=subjects,
+        excluded=excluded,
+        shards=shards,
+        generation=generation,
+        on_limit=on_limit,
+        rule=rule.text,
+        study_rule=asked.text,
+        advice=advice,
+        mixed=made.mixed,
+        dropped=made.missing,
+        across=sum(ACROSS in one.detail for one in films.exclusions),
+        shared_uids=shared_uids,
     )
 
 

@@ -33,16 +33,19 @@ def find_duplicates(
     groups = [sorted(group, key=lambda look: look.place) for group in alike]
     firsts = sorted((*alone, *(group[0] for group in groups)), key=lambda look: look.place)
     near = _near(firsts, store_root, small)
+    subjects = {look.key: look.subject for look in firsts}
+
+    def left(key: str, subject: str, reason: str, what: str, kept: str) -> Left:
+        return Left(key, "", reason, same_as(what, kept, across=subject != subjects[kept]), same_as=kept)
+
     left_out = {
-        key: Left(key, "", "near_duplicate", same_as("the same film to the eye", kept), same_as=kept)
+        key: left(key, subjects[key], "near_duplicate", "the same film to the eye", kept)
         for key, kept in near.items()
     }
     for first, *others in groups:
         kept = near.get(first.key, first.key)
         for look in others:
-            left_out[look.key] = Left(
-                look.key, "", "duplicate", same_as("the same pixels", kept), same_as=kept
-            )
+            left_out[look.key] = left(look.key, look.subject, "duplicate", "the same pixels", kept)
     return left_out
 
 

@@ -43,6 +43,7 @@ class Look:
     shard: str = ""  # where it was planned to lie
     loss: float = 0.0  # of its compression: 0 for none, else the ratio, infinite where that is unknown
     pixels: int = 0
+    subject: str = ""
 
     @property
     def place(self) -> tuple[float, int, str, int, str]:

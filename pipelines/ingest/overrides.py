@@ -1,7 +1,8 @@
 """What a person who looked at the films says of some of them: ingest.overrides=FILE.
 
 One row per path below raw=, or per glob over such paths; of several rows that fit a film, each column's last
-entry counts. Paths live in memory alone, and a reason written beside an exclusion is not kept.
+entry counts. Paths live in memory alone. Why a film is excluded is kept where the column `reason` says it in one
+of REASONS; free text, which may name someone, is not.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from storage.polarity import POLARITIES
 from storage.vocabulary import VIEWS
 
 KEY = "ingest.overrides"
+REASONS = (
+    *("artefact", "cast", "consent", "cut_off", "exposure", "foreign_body", "fracture", "implant", "motion"),
+    *("other", "positioning", "surgery", "wrong_body_part", "wrong_patient", "wrong_side", "wrong_view"),
+)
 
 _NO = (
     "0",
@@ -38,6 +43,7 @@ class Override:
     view: str = ""
     frames: str = ""  # all | mid2 | first, or numbers from 1 such as 3 5-7
     exclude: str = ""  # yes | no
+    reason: str = ""  # why it is excluded, one of REASONS
 
     @property
     def content(self) -> str:
@@ -70,6 +76,11 @@ class Overrides:
                     f"Line {line} of {KEY} fits no file below raw=. "
                     "A path is relative to raw= and may hold * and ?; correct it, or remove the line."
                 )
+
+
+def excluded_detail(override: Override) -> str:
+    """What the exclusion of an excluded film says."""
+    return f"by {KEY}: {override.reason}" if override.reason else f"by {KEY}"
 
 
 def read_overrides(path: Path | None) -> Overrides:
@@ -128,6 +139,7 @@ _CHECKS = {
     "laterality": (str.upper, SIDES.__contains__),
     "view": (str.upper, VIEWS.__contains__),
     "frames": (str.lower, lambda text: text in FRAME_RULES or bool(_FRAMES.fullmatch(text))),
+    "reason": (str.lower, REASONS.__contains__),
     "exclude": (lambda text: "no" if text.casefold() in _NO else text and "yes", bool),
 }
 _EXPECTED = {
@@ -135,5 +147,6 @@ _EXPECTED = {
     "laterality": f"must be one of {', '.join(SIDES)}",
     "view": f"must be one of {', '.join(VIEWS)}",
     "frames": "must be all, mid2, first, or numbers from 1 such as 3 5-7",
-    "exclude": "must be empty, or any reason",
+    "reason": f"must be one of {', '.join(REASONS)}",
+    "exclude": "must be empty, or any word",
 }

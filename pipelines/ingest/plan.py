@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.ingest.decode import Refused
 from pipelines.ingest.erased import without_erased
+from pipelines.ingest.missing import check_missing, missing_films
 from pipelines.ingest.overrides import Override, read_overrides
 from pipelines.ingest.scan import Exclusion, Scan, Source, identify, missing_scans, scanned
 from pipelines.ingest.select import select
@@ -35,6 +36,8 @@ class Plan:
     files: int  # films or not
     films: int  # frames that are asked for
     phantoms: bool  # none but phantoms: their key is public
+    mixed: int = 0  # patient ids with and without an issuer
+    missing: int = 0  # films of the live generation that are no longer below raw=
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ def plan(task: IngestTask, width: int) -> Plan:
     """Merge the parts of the scan, name each shard and its films, and make the store; erased people stay away.
 
     Raises:
-        InputError: no file holds a film, it can't be told whose one is, or the store has another key.
+        InputError: no file holds a film, it can't be told whose one is, the store has another key, or films of it
+            are no longer below raw=.
         StorageError: a part of the scan is missing, or of another run.
     """
     _check_scanned(task, width)
@@ -65,8 +69,13 @@ def plan(task: IngestTask, width: int) -> Plan:
 def _planned(task: IngestTask, width: int) -> Plan:
     phantoms = _only_phantoms(task, width)
     secret = task.secret(phantoms=phantoms)
-    scan = identify(scanned(task, width), secret, task.config.subject_from)
-    scan = select(scan, task.config, read_overrides(task.overrides))
+    overrides = read_overrides(task.overrides)
+    scan = identify(scanned(task, width), secret, task.config.subject_from, overrides)
+    mixed = scan.mixed
+    missing = missing_films(task.store_root, scan)
+    if not task.config.drop_missing:
+        check_missing(missing, task.raw, task.store_root)
+    scan = select(scan, task.config, overrides, task.study)
     refused = Counter(one.reason for one in scan.exclusions)
     check_any_film(task.raw, refused, len(scan.sources) + len(scan.exclusions))
     if task.outcomes:
@@ -74,7 +83,7 @@ def _planned(task: IngestTask, width: int) -> Plan:
     Store.create(task.store_root, secret.key_id)
     scan = without_erased(scan, secret, tombstones.load(task.store_root))
     films = sum(len(source.keys) for source in scan.sources)
-    made = Plan(len(scan.sources) + len(scan.exclusions), films, phantoms)
+    made = Plan(len(scan.sources) + len(scan.exclusions), films, phantoms, mixed, missing)
     write_lines(task.work / "names.jsonl", scan.keys_by_name.items())
     patients = ((patient, sorted(subjects)) for patient, subjects in scan.subjects_by_patient.items())
     write_lines(task.work / "patients.jsonl", patients)

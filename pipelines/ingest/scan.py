@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +15,7 @@ from zlib import crc32
 
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
 from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.overrides import Override, read_overrides
+from pipelines.ingest.overrides import Override, Overrides, excluded_detail, read_overrides
 from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.progress import Progress
 from storage.deidentify import device
@@ -25,6 +25,7 @@ from storage.radiograph import Header, Identity
 from storage.records import same_as
 
 Found = Inspected | Refused
+_NO_PATIENT = "neither its header nor ingest.subject_from tells whose it is"
 SAME_FILE = "the same file"  # how the detail of a duplicate with equal bytes begins
 
 
@@ -78,27 +79,45 @@ class Scan:
     keys_by_name: dict[str, str]  # path below raw= -> key of the first chosen frame, of equal files the same
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
+    mixed: int = 0  # patient ids that headers give both with and without an issuer: a subject of each
 
 
 def list_files(folder: Path, key: str, skip: Collection[Path] = ()) -> list[str]:
-    """Paths below the folder in POSIX form, ordered by bytes; links to folders are listed, not followed."""
+    """Paths below the folder in POSIX form, ordered by bytes; links to folders are listed, not followed.
+
+    So is what can't be looked at, or lies deeper than the system's longest path: whoever reads it says why it is
+    no film. InputError where there is nothing, or a folder can't be read.
+    """
     if not folder.is_dir():
         raise InputError(f"{key}={folder} is not a folder.")
     root = os.path.realpath(folder)
     skipped = {os.path.realpath(path) for path in skip}
     names: list[str] = []
-    for parent, folders, files in os.walk(root, onerror=partial(_unreadable, f"{key}={folder}")):
-        here = Path(parent)
-        links = {name for name in folders if (here / name).is_symlink()}
+
+    def unreadable(error: OSError) -> None:
+        if error.errno != errno.ENAMETOOLONG:
+            raise InputError(
+                f"A folder at or below {key}={folder} can't be read: {error.strerror}. "
+                "Let whoever runs this read and search it, or move it away."
+            ) from error
+        names.append(os.path.relpath(error.filename, root))
+
+    for parent, folders, files in os.walk(root, onerror=unreadable):
+        links = {name for name in folders if _is_link(f"{parent}/{name}")}
         folders[:] = [name for name in folders if name not in links and f"{parent}/{name}" not in skipped]
         for name in (*files, *links):
             path = f"{parent}/{name}"
             # below a real folder only a link is not itself its real path; realpath bears links in circles
-            if (os.path.realpath(path) if (here / name).is_symlink() else path) not in skipped:
+            if (os.path.realpath(path) if _is_link(path) else path) not in skipped:
                 names.append(path[len(root) :].lstrip("/"))
     if not names:
         raise InputError(f"{key}={folder} holds no files; name a folder with films.")
     return sorted(names, key=os.fsencode)
+
+
+def _is_link(path: str) -> bool:
+    """False too where the path can't be looked at."""
+    return os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises there
 
 
 def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progress: Progress) -> None:
@@ -156,14 +175,20 @@ def _inspected(fields: dict[str, Any], data_kind: str | None) -> Inspected:
     return Inspected(fields["sha256"], header, fields["crc32c"])
 
 
-def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str) -> Scan:
+def identify(
+    found: Iterable[tuple[str, Found]], secret: Secret, subject_from: str, overrides: Overrides | None = None
+) -> Scan:
     """Give each file (path below raw=, what it is) its pseudonyms.
 
-    Of files with the same bytes the first by token is kept, in whatever order they come.
+    Of files with the same bytes the first by token is kept, in whatever order they come. A film of nobody known
+    stays out; InputError where that is more than half of those that `overrides` does not exclude.
     """
+    overrides = overrides or Overrides()
     scan = Scan([], {}, {}, [], defaultdict(set))
     sources: dict[str, Source] = {}
     headers: dict[str, Header] = {}
+    issuers: dict[str, set[str]] = defaultdict(set)  # of each patient id of the headers
+    equal: list[Source] = []  # files whose bytes another has
     readable = nameless = 0
     for name, result in found:
         token = secret.token(name)
@@ -171,8 +196,16 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
             scan.exclusions.append(Exclusion(token, 0, result.reason, result.detail, "scan"))
             continue
         patient = _patient(name, result.header, subject_from)
+        unknown = not normalise(patient.patient_id)
+        if unknown and (told := overrides.of([name])).exclude == "yes":
+            scan.exclusions.append(Exclusion(token, 0, "excluded", excluded_detail(told), "scan"))
+            continue
         readable += 1
-        nameless += not normalise(patient.patient_id)
+        nameless += unknown
+        if unknown:
+            scan.exclusions.append(Exclusion(token, 0, "no_patient", _NO_PATIENT, "scan"))
+            continue
+        issuers[normalise(result.header.identity.patient_id)].add(normalise(patient.issuer))
         source = _source(token, name, result, patient, secret)
         for patient_id in (patient.patient_id, patient.other_id):
             scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
@@ -180,23 +213,33 @@ def identify(found: Iterable[tuple[str, Found]], secret: Secret, subject_from: s
         twin = sources.get(result.sha256)
         if twin is not None:
             source, later = sorted((source, twin), key=lambda one: one.token)
-            detail = same_as(SAME_FILE, source.keys[0])
-            scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
+            equal.append(later)
         sources[result.sha256] = source
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
+    for later in equal:
+        kept = sources[later.sha256]
+        detail = same_as(SAME_FILE, kept.keys[0], across=kept.subject != later.subject)
+        scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
     scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
-    return scan
+    issuers.pop("", None)  # of films whose header names no patient
+    return replace(scan, mixed=sum(len(found) > 1 and "" in found for found in issuers.values()))
 
 
 def subjects_of(
-    headers: Mapping[str, Header], secret: Secret, subject_from: str
+    headers: Mapping[str, Header], secret: Secret, subject_from: str, overrides: Overrides
 ) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
-    """Subjects by normalised patient id, and the days of each subject's films, by header and path alone."""
+    """Subjects by normalised patient id, and the days of each subject's films, by header and path alone.
+
+    Films of nobody known as in `identify`.
+    """
     patients = {name: _patient(name, header, subject_from) for name, header in headers.items()}
-    nameless = sum(not normalise(patient.patient_id) for patient in patients.values())
-    _check_patients(nameless, len(patients), subject_from)
+    nameless = [name for name, patient in patients.items() if not normalise(patient.patient_id)]
+    excluded = sum(overrides.of([name]).exclude == "yes" for name in nameless)
+    _check_patients(len(nameless) - excluded, len(patients) - excluded, subject_from)
+    for name in nameless:
+        del patients[name]
     subjects: dict[str, set[str]] = defaultdict(set)
     days: dict[str, list[str]] = defaultdict(list)
     for name, patient in patients.items():
@@ -205,13 +248,6 @@ def subjects_of(
         for patient_id in (patient.patient_id, patient.other_id):
             subjects[normalise(patient_id)].add(subject)
     return dict(subjects), dict(days)
-
-
-def _unreadable(what: str, error: OSError) -> None:
-    raise InputError(
-        f"A folder at or below {what} can't be read: {error.strerror}. "
-        "Let whoever runs this read and search it, or move it away."
-    ) from error
 
 
 def _patient(name: str, header: Header, subject_from: str) -> Patient:
@@ -230,7 +266,8 @@ def _patient(name: str, header: Header, subject_from: str) -> Patient:
 
 
 def _check_patients(nameless: int, films: int, subject_from: str) -> None:
-    if nameless:
+    """Raise InputError where the rule does not tell of most films whose they are; of a few, they are rows."""
+    if 2 * nameless > films:
         where = "lie in raw= itself" if subject_from == "folder" else "do not fit the pattern"
         raise InputError(
             f"{nameless} of {films} films name no patient in their header and {where}, so "

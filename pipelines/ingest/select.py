@@ -13,7 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from pipelines.ingest.overrides import Override, Overrides, frame_numbers
+from pipelines.config import StudyConfig
+from pipelines.ingest.overrides import Override, Overrides, excluded_detail, frame_numbers
 from pipelines.ingest.scan import Exclusion, Scan, Source
 from pipelines.ingest.twins import left_out_twins
 from storage.config import IngestConfig
@@ -22,10 +23,11 @@ from storage.radiograph import Header
 _TWIN = "its twin was chosen, readable or not,"
 
 
-def select(scan: Scan, config: IngestConfig, overrides: Overrides) -> Scan:
+def select(scan: Scan, config: IngestConfig, overrides: Overrides, study: StudyConfig) -> Scan:
     """The scan with the files to be written, each under its override and with the frames that are asked for.
 
-    The others are among the exclusions. What is left of the headers is which UIDs several files share.
+    The others are among the exclusions. Where `config` gates no views or body parts, the study does.
+    What is left of the headers is which UIDs several files share.
     """
     names: dict[str, list[str]] = defaultdict(list)
     for name, key in scan.keys_by_name.items() if overrides.rows else ():
@@ -35,7 +37,7 @@ def select(scan: Scan, config: IngestConfig, overrides: Overrides) -> Scan:
     for source in scan.sources:
         told = _with_frames(source, overrides.of(names.get(source.keys[0], ())), config)
         first_chosen[source.keys[0]] = next(iter(told.keys), source.keys[0])
-        if reason := _refused(told, scan.headers[source.token], config):
+        if reason := _refused(told, scan.headers[source.token], config, study):
             exclusions.append(Exclusion(source.token, 0, *reason, "scan"))
         else:
             sources.append(told)
@@ -60,18 +62,26 @@ def _with_frames(source: Source, override: Override, config: IngestConfig) -> So
     return replace(source, override=override, chosen=chosen, keys=keys)
 
 
-def _refused(source: Source, header: Header, config: IngestConfig) -> tuple[str, str] | None:
+def _refused(
+    source: Source, header: Header, config: IngestConfig, study: StudyConfig
+) -> tuple[str, str] | None:
     """Reason and detail for a file that stays out as a whole."""
     if source.override.exclude == "yes":
-        return "excluded", "by ingest.overrides"
-    part, view = header.body_part, source.override.view or header.view
-    if config.body_parts and part and part not in config.body_parts:
-        return "wrong_body_part", "the body part is not among ingest.body_parts"
-    if config.views and view and view not in config.views:
-        return "wrong_view", "the view is not among ingest.views"
+        return "excluded", excluded_detail(source.override)
+    shown = {"body_part": header.body_part, "view": source.override.view or header.view}
+    for what, value in shown.items():
+        key, allowed = _gate(f"{what}s", config, study)
+        if allowed and value and value not in allowed:
+            return f"wrong_{what}", f"the {what.replace('_', ' ')} is not among {key}"
     if not source.chosen:
         return "not_selected", "ingest.overrides names none of its frames"
     return None
+
+
+def _gate(name: str, config: IngestConfig, study: StudyConfig) -> tuple[str, list[str]]:
+    """The key whose words films must bear, and the words: ingest's, or else the study's."""
+    words: list[str] = getattr(config, name)
+    return (f"ingest.{name}", words) if words else (f"study.{name}", getattr(study, name))
 
 
 def _in_order(sources: Iterable[Source], headers: Mapping[str, Header]) -> Iterator[Source]:

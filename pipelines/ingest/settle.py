@@ -87,7 +87,16 @@ def _look(row: Row, token: str, shard: str) -> Look:
     loss = (math.inf if ratio is None or math.isnan(ratio) else ratio) if row["lossy"] else 0.0
     pixels = row["height"] * row["width"]
     return Look(
-        row["key"], bytes.fromhex(row["phash"]), token, row["frame"], exam, modality, shard, loss, pixels
+        key=row["key"],
+        phash=bytes.fromhex(row["phash"]),
+        token=token,
+        frame=row["frame"],
+        exam=exam,
+        modality=modality,
+        shard=shard,
+        loss=loss,
+        pixels=pixels,
+        subject=sys.intern(row["subject"]),
     )
 
 

@@ -93,11 +93,20 @@ class IngestTask:
     def secret(self, *, phantoms: bool) -> Secret:
         """The key of all pseudonyms; phantoms alone need no secret one.
 
-        InputError where the store has films already and its key is gone: another would name everyone anew.
+        InputError where the store has films already and its key is gone, as another would name everyone anew, or
+        where it holds phantoms under the public key.
         """
+        from storage.manifest import key_id_of
+
         if phantoms and not self.config.key_file:
             return Secret.phantom()
-        if (self.store_root / "store.json").exists() and not self.key_path.exists():
+        there = (self.store_root / "store.json").exists()
+        if there and key_id_of(self.store_root) == Secret.phantom().key_id:
+            raise InputError(
+                f"{self.store_root} holds phantoms under their public key, with which anyone could undo the pseudonyms "
+                "of people. Put real films into another store=."
+            )
+        if there and not self.key_path.exists():
             raise lost_secret(self.store_root, self.key_path)
         return Secret.load_or_create(self.key_path)
 

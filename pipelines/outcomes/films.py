@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.ingest.decode import Refused, read_header
 from pipelines.ingest.guard import GuardedWorker
+from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.scan import list_files, subjects_of
 from pipelines.ingest.task import decoders, limits_of
 from pipelines.progress import Progress, silent
@@ -37,6 +38,7 @@ def people_below(
     """Read every header below raw. InputError where there is no file, or no telling whose a film is."""
     names = list_files(raw, "raw", skip)
     limits = limits_of(config)
+    overrides = read_overrides(Path(config.overrides) if config.overrides else None)
 
     def look(worker: GuardedWorker, name: str) -> Header | Refused:
         try:
@@ -50,5 +52,5 @@ def people_below(
             if isinstance(result, Header):
                 headers[name] = result
             progress(done, len(names), "headers read")
-    subjects_by_patient, film_days = subjects_of(headers, Secret.phantom(), config.subject_from)
+    subjects_by_patient, film_days = subjects_of(headers, Secret.phantom(), config.subject_from, overrides)
     return People(subjects_by_patient, film_days, len(headers), len(names) - len(headers))

@@ -23,6 +23,7 @@ REASONS = {
     "wrong_view": "another view",
     "not_selected": "a frame that was not asked for",
     "excluded": "excluded by a person who looked at it",
+    "no_patient": "neither its header nor its path tells whose it is",
     "twin": "the same exposure, processed the other way",
     "duplicate": "the same pixels are already in the store",
     "near_duplicate": "the same film, resized, windowed or compressed anew",

@@ -88,7 +88,7 @@ def _begun(store: Store, subject: str, tombstone: str) -> dict[str, Any]:
     if not (films or outcomes or left_out or keys):
         raise InputError(
             f"{store.root} knows no subject {subject!r}. radmill store ls lists them; "
-            "with the key, patient=ID names one as the hospital does."
+            "with the key, patient=ID names one as the hospital does, and issuer= too where headers name one."
         )
     masks = int(store.annotations["key"].isin(list(keys)).sum())
     counts = {"films": films, "masks": masks, "outcomes": outcomes, "exclusions": left_out}

@@ -108,6 +108,15 @@ def test_text_values_need_no_quoting() -> None:
     assert settings.study.outcome_rule == "<= -1.0"
 
 
+def test_a_study_says_what_its_films_show() -> None:
+    words = ["raw=r", "store=s"]
+    hand = settings_for(JOBS["ingest"], [*words, "study=hand"]).study
+    assert (hand.views, hand.body_parts) == (["PA"], ["hand", "wrist", "finger", "forearm"])
+    hsg = settings_for(JOBS["ingest"], [*words, "study=hsg"]).study
+    assert (hsg.views, hsg.body_parts) == ([], [])
+    assert settings_for(JOBS["ingest"], [*words, "study=hand", "study.views=[]"]).study.views == []
+
+
 def test_home_is_expanded_in_paths() -> None:
     assert settings_for(JOBS["ingest"], ["raw=~/films", "store=s"]).raw == str(Path.home() / "films")
 

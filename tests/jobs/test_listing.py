@@ -35,6 +35,7 @@ def test_what_is_ours_does_not_count(tmp_path: Path) -> None:
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to(tmp_path / "self")
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     assert listing(tmp_path)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from openpyxl import Workbook
+from PIL import Image
 
 from jobs.__main__ import main
 
@@ -150,6 +151,15 @@ def test_nothing_usable_is_a_failure(raw: Path, tmp_path: Path, capsys: pytest.C
     table.write_text("patient_id,t_score\n555,low\n")
     code, text = matched(capsys, f"raw={raw}", f"outcomes={table}")
     assert code == 1 and "rows        1 unreadable" in text
+
+
+def test_a_stray_film_of_nobody_stops_nothing(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dxa.csv").write_text("patient_id,t_score\n555,-3\n")
+    Image.fromarray(np.arange(1600, dtype=np.uint8).reshape(40, 40)).save(raw / "screenshot.png")
+    code, text = matched(capsys, f"raw={raw}", f"outcomes={tmp_path}/dxa.csv")
+    assert code == 0 and "rows        1 used" in text
 
 
 def test_a_mapping_needs_outcomes(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.__main__ import main
+from jobs.__main__ import main, system_said
 from pipelines.config import StudyConfig
 from pipelines.training.seen import digest
 from storage.manifest import Store
@@ -148,6 +148,14 @@ FORESEEN = [
     ),
     ("predict model={0}/empty store={0}/store out={0}/out", "{0}/empty holds no finished model"),
     (
+        "predict model={0}/run/classify store={0}/store out={0}/out study.body_parts=[foot]",
+        "The films of {0}/store show hand, but the study hand reads foot; name another store.",
+    ),
+    (
+        "predict model={0}/run/classify store={0}/store out={0}/out study=hsg",
+        "study.name is hsg. Add study=hand.",
+    ),
+    (
         "predict model={0}/run/train-segmenter store={0}/store out={0}/out",
         "no finished model that this version",
     ),
@@ -220,3 +228,17 @@ def test_a_held_folder_leaves_nothing_in_the_other(place: Path, capsys: pytest.C
 def test_a_refusal_names_no_file_below_raw(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["ingest", f"raw={place}/letters", f"store={place}/new"])
     assert "letter" not in capsys.readouterr().err.replace(os.fspath(place / "letters"), "")
+
+
+@pytest.mark.parametrize("word", ["raw={}", "annotations='{}'", "raw={}/../raw/"])
+def test_what_the_system_refuses_names_no_file_below_raw(tmp_path: Path, word: str) -> None:
+    raw = tmp_path / "raw"
+    (raw / "Doe_Jane").mkdir(parents=True)
+    words = ["ingest", word.format(raw), f"store={tmp_path}/store"]
+    for path in (raw / "Doe_Jane" / "film.dcm", os.fsencode(raw / "Doe_Jane")):
+        said = system_said(PermissionError(13, "Permission denied", path), words)
+        assert said.startswith("Permission denied (at or below ") and "Doe" not in said
+    said = system_said(OSError(f"cannot identify image file '{raw}/Doe_Jane'"), words)
+    assert "Doe" not in said
+    other = PermissionError(13, "Permission denied", f"{tmp_path}/store/x")
+    assert system_said(other, words) == f"Permission denied ({tmp_path}/store/x)"

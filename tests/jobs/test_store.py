@@ -307,6 +307,19 @@ def test_erase_by_patient(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 2 and "needs subject=PSEUDONYM or patient=ID" in err
 
 
+def test_erase_says_whom_an_issuer_makes_another_subject(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = said(capsys, "erase", "patient=p3", f"store={root}")
+    assert (
+        code == 0 and "names an issuer of the patient id are another subject: erase them with issuer=" in err
+    )
+    code, _, err = said(capsys, "erase", "patient=p4", "issuer=clinic", f"store={root}")
+    assert code == 2 and "and issuer= too where headers name one" in err
+    code, _, err = said(capsys, "erase", f"subject={SUBJECTS[4]}", f"store={root}")
+    assert code == 0 and "another subject" not in err
+
+
 @pytest.mark.parametrize("words", ["gc", "repair", "rebuild", "erase patient=p1"])
 def test_what_another_run_holds_is_left_alone(
     root: Path, words: str, capsys: pytest.CaptureFixture[str]

@@ -40,8 +40,9 @@ class Hospital:
         return np.random.default_rng(seed).integers(0, 4096, (HEIGHT, WIDTH), dtype=np.uint16)
 
     def ingest(self, root: Path, **options: Any) -> IngestSummary:
-        """Ingest all of it."""
-        config = replace(SMALL, key_file=str(self.key_file))
+        """Ingest all of it; drop_missing as of ingest.drop_missing."""
+        dropping = options.pop("drop_missing", False)
+        config = replace(SMALL, key_file=str(self.key_file), drop_missing=dropping)
         options = {"outcomes": self.outcomes, "annotations": self.annotations} | options
         study = options.pop("study", StudyConfig())
         return ingest(self.raw, root, config, study, **options)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.commit import commit
+from pipelines.ingest.decode import read_header
 from pipelines.ingest.plan import plan
 from pipelines.ingest.run import ingest
 from pipelines.ingest.scan import list_files, scan_part
@@ -27,9 +28,10 @@ from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_part
 from pipelines.progress import silent
 from storage.config import IngestConfig
-from storage.errors import InputError, StorageError
+from storage.errors import InputError, Quarantined, StorageError
 from storage.lock import FolderLock
 from storage.manifest import Store
+from storage.radiograph import Limits
 
 
 def refusal(hospital: Any, root: Path, **options: Any) -> str:
@@ -121,6 +123,41 @@ def test_a_folder_without_permission_is_a_sentence() -> None:
         f"A folder at or below raw={raw} can't be read: Permission denied. "
         "Let whoever runs this read and search it, or move it away."
     )
+
+
+def test_what_can_not_be_looked_at_is_listed_and_refused_without_its_name() -> None:
+    """A folder that may be listed and not entered."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw"
+        (raw / "Doe_Jane").mkdir(parents=True)
+        (raw / "Doe_Jane" / "film.dcm").touch()
+        (raw / "Doe_Jane").chmod(0o444)
+        Path(folder).chmod(0o755)
+        root = os.geteuid() == 0
+        try:
+            if root:
+                os.seteuid(65534)  # root may read everything
+            assert list_files(raw, "raw") == ["Doe_Jane/film.dcm"]
+            with pytest.raises(Quarantined) as caught:
+                read_header(raw / "Doe_Jane" / "film.dcm", Limits())
+        finally:
+            if root:
+                os.seteuid(0)
+            (raw / "Doe_Jane").chmod(0o700)
+    assert "Doe" not in str(caught.value)
+
+
+def test_paths_longer_than_the_system_takes_are_rows(hospital: Any, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=hospital.raw) as top:
+        here = os.open(top, os.O_RDONLY)
+        for _ in range(20):  # 5000 characters
+            os.mkdir("d" * 250, dir_fd=here)
+            here, parent = os.open("d" * 250, os.O_RDONLY, dir_fd=here), here
+            os.close(parent)
+        os.close(os.open("film.dcm", os.O_CREAT, dir_fd=here))
+        os.close(here)
+        assert hospital.ingest(tmp_path / "store").films == 12
+    assert details(tmp_path / "store") == {"unreadable: the file can't be read": 1}
 
 
 def test_many_files_in_one_folder_are_listed_quickly(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,26 @@ def test_d19_near_duplicates_stay_out_within_and_across_subjects(
     ingest(hospital.raw, root, config, StudyConfig())
     for place in (root, again):
         assert {p.relative_to(place): p.read_bytes() for p in place.rglob("*") if p.is_file()} == files
+
+
+def test_a_film_under_two_patient_ids_is_told(hospital: Any, tmp_path: Path) -> None:
+    """By its pixels, by its bytes, and to nobody for two films of one person."""
+    hospital.film(1, 5, seed=20)  # the pixels of film 0 of subject 2
+    hospital.film(3, 5, seed=31)  # those of the person's own film 1
+    Image.fromarray(hospital.pixels(700)).save(hospital.raw / f"{CANARY}-4" / "x.png")
+    (hospital.raw / "p8").mkdir()
+    shutil.copy(hospital.raw / f"{CANARY}-4" / "x.png", hospital.raw / "p8" / "x.png")
+    summary = hospital.ingest(tmp_path / "store")
+    exclusions = Store.open(tmp_path / "store").exclusions
+    told = exclusions["detail"].str.partition(" as ")[0]
+    assert sorted(told[exclusions["reason"] == "duplicate"]) == [
+        "the same file of another subject",
+        "the same pixels",
+        "the same pixels of another subject",
+    ]
+    assert str(summary).endswith(
+        "; 2 duplicates of another subject's film: one person under two patient ids?"
+    )
 
 
 def test_d19_one_uid_with_other_pixels_loses_nothing(hospital: Any, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_the_last_entry_that_fits_counts_column_by_column(tmp_path: Path) -> Non
         (("path,view", "a,PA", "b,sideways"), "Line 3 of ingest.overrides=.* column view must be one of PA"),
         (("path,polarity", "a,flip"), "column polarity must be keep or invert"),
         (("path,frames", "a,last"), "column frames must be all, mid2, first, or numbers"),
+        (("path,exclude,reason", "a,yes,Jane wears a ring"), "column reason must be one of artefact, cast"),
         (("path,exclude", ",yes"), "Line 2 .* names no path"),
         (("path,frames", "a,1,5"), "Line 2 .* has more cells than columns"),
     ],
@@ -135,6 +136,12 @@ def test_a_changed_override_writes_the_film_again_and_no_other_shard(hospital: A
     assert len(before - set(second.manifest["shard"])) == 1
     third = ingested(hospital, tmp_path / "store", "path,exclude", "*,no")
     assert set(third.manifest["shard"]) == before
+
+
+def test_why_a_film_is_excluded_is_kept_where_it_is_a_known_word(hospital: Any, tmp_path: Path) -> None:
+    lines = ("path,exclude,reason", f"{CANARY}-2/*,{CANARY},Implant", f"{CANARY}-3/*,,cast")
+    store = ingested(hospital, tmp_path / "store", *lines)
+    assert list(store.exclusions["detail"]) == ["by ingest.overrides: implant"] * 2
 
 
 def test_excluded_films_keep_neither_reason_nor_path(hospital: Any, tmp_path: Path) -> None:

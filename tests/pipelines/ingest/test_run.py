@@ -56,6 +56,17 @@ def test_every_film_mask_and_outcome_goes_in(hospital: Any, tmp_path: Path) -> N
     assert set(outcomes.index) < set(store.manifest["subject"])
 
 
+def test_the_summary_tells_the_rule_of_the_stored_outcomes(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    again = hospital.ingest(root, outcomes=None, study=StudyConfig(outcome_rule="<= -1"))
+    assert set(Store.open(root).outcomes["rule"]) == {"<= -2.5"}
+    assert str(again).endswith(
+        "; exactly on the limit of <= -2.5: 1; the outcomes follow <= -2.5, not the study's <= -1: give outcomes= again"
+    )
+    assert "follow" not in str(hospital.ingest(root, study=StudyConfig(outcome_rule="<= -1")))
+
+
 def test_pixels_and_masks_come_back(hospital: Any, tmp_path: Path) -> None:
     hospital.ingest(tmp_path / "store")
     store = Store.open(tmp_path / "store")
@@ -109,6 +120,29 @@ def test_what_was_lost_is_written_again(hospital: Any, tmp_path: Path, lost: str
     assert content(root) == whole
 
 
+def test_films_leave_the_store_only_if_they_are_told_to(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    hospital.ingest(root)
+    before = content(root)
+    moved = hospital.raw / f"{CANARY}-0" / f"{CANARY}0_0.dcm"
+    moved.rename(moved.with_name("elsewhere"))
+    (moved.parent / f"{CANARY}0_1.dcm").write_text(
+        "no film any more"
+    )  # looked at, and a row of the exclusions
+    shutil.rmtree(hospital.raw / f"{CANARY}-1")
+    with pytest.raises(InputError) as caught:
+        hospital.ingest(root)
+    assert str(caught.value) == (
+        f"2 films of {root} would leave it, because raw={hospital.raw} no longer holds their files. Name the folder "
+        "that holds all films, ingest into another store=, or let them go with ingest.drop_missing=true."
+    )
+    assert content(root) == before
+    summary = hospital.ingest(root, drop_missing=True)
+    assert "; 2 films left the store, no longer below raw=" in str(summary)
+    assert (summary.films, summary.dropped) == (9, 2)
+    assert hospital.ingest(root).dropped == 0
+
+
 def test_whole_shards_are_not_decoded_again(hospital: Any, tmp_path: Path) -> None:
     root = tmp_path / "store"
     hospital.ingest(root)
@@ -158,7 +192,7 @@ def test_masks_that_are_not_named_again_stay_with_their_films(hospital: Any, tmp
     before = Store.open(root)
     shutil.rmtree(hospital.raw / f"{CANARY}-0")
     hospital.film(9, 0, seed=90)
-    hospital.ingest(root, annotations=None)
+    hospital.ingest(root, annotations=None, drop_missing=True)
     after = Store.open(root)
     kept = before.annotations[before.annotations["key"].isin(after.manifest["key"])]
     assert (len(before.annotations), len(kept)) == (6, 4)
@@ -425,6 +459,29 @@ def test_phantoms_alone_use_the_public_key(hospital: Any, tmp_path: Path) -> Non
     assert store.key_id == Secret.phantom().key_id
     assert set(store.manifest["data_kind"]) == {"phantom"}
     assert not (tmp_path / "store.key").exists()
+
+
+def test_one_person_with_and_without_an_issuer_is_told(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(1, 5, seed=15, IssuerOfPatientID=f"{CANARY} clinic")
+    said = str(hospital.ingest(tmp_path / "store"))
+    assert said.endswith("; 1 patient id with and without an issuer: of one person, two subjects")
+
+
+def test_real_films_need_another_store_than_phantoms(hospital: Any, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    for path in hospital.raw.rglob("*.dcm"):
+        path.unlink()
+    hospital.film(1, 0, seed=1, ImageType=["DERIVED", "PRIMARY", "PHANTOM"])
+    ingest(hospital.raw, root, SMALL, StudyConfig())
+    before = content(root)
+    hospital.film(2, 0, seed=2)
+    with pytest.raises(InputError) as caught:
+        ingest(hospital.raw, root, SMALL, StudyConfig())
+    assert str(caught.value) == (
+        f"{root} holds phantoms under their public key, with which anyone could undo the pseudonyms of people. "
+        "Put real films into another store=."
+    )
+    assert content(root) == before
 
 
 def test_one_real_film_makes_a_secret(hospital: Any, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused
-from pipelines.ingest.overrides import Overrides
+from pipelines.ingest.overrides import Override, Overrides
 from pipelines.ingest.scan import Scan, identify, list_files
 from pipelines.ingest.select import select
 from storage.config import IngestConfig
@@ -49,6 +50,13 @@ def test_the_header_comes_before_the_path() -> None:
     assert found["x/3"] == SECRET.subject("h", "p1")
 
 
+def test_patient_ids_with_and_without_an_issuer_are_counted() -> None:
+    files = {"x/1": film("a", "p1"), "x/2": film("b", "P1 ", issuer="h"), "x/3": film("c", "p2", issuer="h")}
+    assert scanned(files).mixed == 1
+    del files["x/1"]
+    assert scanned(files | {"p1/4": film("d")}).mixed == 0, "a path names no issuer, nor a header's patient"
+
+
 @pytest.mark.parametrize(
     ("rule", "same"),
     [("folder", True), ("file", False), ("regex:([^/]+)/", True), ("regex:(?P<subject>_\\d)", False)],
@@ -63,12 +71,29 @@ def test_the_rule_tells_whose_a_file_is(rule: str, same: bool) -> None:
 )
 def test_a_rule_that_does_not_tell_is_a_sentence(rule: str, where: str) -> None:
     sentence = (
-        f"1 of 2 films name no patient in their header and {where}, so ingest.subject_from={rule} does not tell "
+        f"2 of 3 films name no patient in their header and {where}, so ingest.subject_from={rule} does not tell "
         "whose they are. Use ingest.subject_from=file where each file is another person, or "
         "ingest.subject_from=regex:PATTERN with a group around the patient id."
     )
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
-        scanned({"1.png": film("a"), "x.png": film("b", "p1")}, rule)
+        scanned({"1.png": film("a"), "2.png": film("b"), "x.png": film("c", "p1")}, rule)
+
+
+def test_a_stray_film_of_nobody_is_a_row() -> None:
+    scan = scanned({"screenshot.png": film("a"), "p1/x.png": film("b")})
+    assert [source.name for source in scan.sources] == ["p1/x.png"]
+    assert [(one.token, one.reason) for one in scan.exclusions] == [
+        (SECRET.token("screenshot.png"), "no_patient")
+    ]
+    assert set(scan.keys_by_name) == {"p1/x.png"} and "" not in scan.subjects_by_patient
+
+
+def test_excluded_films_need_no_patient() -> None:
+    overrides = Overrides(((2, "*.png", Override(exclude="yes")),))
+    files = {"1.png": film("a"), "2.png": film("b"), "p1/x.dcm": film("c", "p1")}
+    scan = identify(files.items(), SECRET, "folder", overrides)
+    assert [source.name for source in scan.sources] == ["p1/x.dcm"]
+    assert [one.reason for one in scan.exclusions] == ["excluded", "excluded"]
 
 
 def test_a_table_may_name_the_folder_or_the_file_alone() -> None:
@@ -82,7 +107,7 @@ def test_order_follows_time_and_counts_frames() -> None:
     scan = scanned(
         {"p/1": film("a", taken="2021"), "p/2": film("b", taken="2019", frames=3), "q/1": film("c")}
     )
-    chosen = select(scan, IngestConfig(), Overrides())
+    chosen = select(scan, IngestConfig(), Overrides(), StudyConfig())
     assert {source.name: source.order for source in chosen.sources} == {"p/1": 3, "p/2": 0, "q/1": 0}
 
 

@@ -38,6 +38,20 @@ def test_d16_films_known_to_show_something_else_stay_out(hospital: Any, tmp_path
     assert len(gated.manifest) == 13, "what is unknown stays"
 
 
+def test_what_ingest_leaves_open_the_study_decides(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(1, 5, seed=105, BodyPartExamined="FOOT", SeriesDescription=None)
+    hospital.film(1, 6, seed=106, BodyPartExamined="", SeriesDescription=None, ViewPosition="")
+    hospital.film(1, 7, seed=107, ViewPosition="LL")
+    config = replace(SMALL, key_file=str(hospital.key_file))
+    study = StudyConfig(views=["PA"], body_parts=["hand"])
+    details = []
+    for root, gates in (("study", config), ("ingest", replace(config, views=["PA", "LL"]))):
+        ingest(hospital.raw, tmp_path / root, gates, study)
+        details.append(set(Store.open(tmp_path / root).exclusions["detail"]))
+    part = "the body part is not among study.body_parts"
+    assert details == [{part, "the view is not among study.views"}, {part}]
+
+
 def test_where_every_film_is_gated_out_the_sentence_says_why(hospital: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="12 wrong_view"):
         ingested(hospital, tmp_path / "store", views=["LATERAL"])
