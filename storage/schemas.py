@@ -14,8 +14,8 @@ EXCLUSION_REASONS = (
     "too_small",  # fewer pixels than any radiograph has
     "timeout",  # the guarded decoder ran out of time or memory
     "wrong_modality",
-    "wrong_body_part",  # a known part that is not among ingest.body_parts, or else the study's, or else study.body_parts
-    "wrong_view",  # a known view that is not among ingest.views, or else the study's, or else study.views
+    "wrong_body_part",  # a known part that is not among ingest.body_parts, or else study.body_parts
+    "wrong_view",  # a known view that is not among ingest.views, or else study.views
     "not_selected",  # a frame that ingest.frames or the overrides leave out
     "excluded",  # by the overrides
     "no_patient",  # a film of nobody knows whom: neither its header nor its path tells
