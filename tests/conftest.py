@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from xdist.scheduler import LoadScopeScheduling
 
 WriteDicom = Callable[..., Path]
+LAB = "tests/slurm/"
 
 # The demo at the least size at which every stage still has something to do.
 SMALL_DEMO = [
@@ -52,6 +54,23 @@ SMALL_DEMO = [
     "splits.repeats=1",
     "splits.folds=3",
 ]
+
+
+class Rooms(LoadScopeScheduling):
+    """For pytest-xdist: a module's tests stay together, and those of the one lab of tests/slurm."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return LAB if module.startswith(LAB) else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rooms:
+    return Rooms(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The lab's tests first: they take longest, and mostly wait, so that another worker has the cores."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LAB))
 
 
 @dataclass(frozen=True)
