@@ -36,6 +36,11 @@ def own_address(interface: str = "") -> tuple[str, str]:
     return (named or reachable or found)[0]
 
 
+def interfaces() -> list[str]:
+    """Those that are up and have an IPv4 address."""
+    return list(dict.fromkeys(name for _, name in _addresses()))
+
+
 def _addresses() -> list[tuple[str, str]]:
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}
     return [

@@ -8,6 +8,7 @@ head is gone and Slurm does not know it yet, the first agent to find out asks fo
 from __future__ import annotations
 
 import json
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Agent:
         """Returns how it ended: done, failed, requeue, terminated, lost."""
         meeting = self._first_meeting()
         if meeting is None:
-            return self._word("terminated" if self._signals.ended else "lost")
+            return self._word("terminated") if self._signals.ended else self._orphaned()
         host, _, port = meeting["heartbeat"].rpartition(":")
         pulse = heartbeat.Pulse(host, int(port), self._place.token.read_text().strip(), self._allocation.node)
         try:
@@ -105,6 +106,8 @@ class Agent:
             )
         except RadmillError as error:
             return str(error)
+        except OSError as error:
+            return f"The system of {platform.node()} refused: {error}."
         if self._node.swept:
             self._attempts.write("swept", folders=self._node.swept)
         return ""

@@ -52,7 +52,7 @@ class ClusterConfig:
     srun_args: list[str] = field(default_factory=list)
     """Further arguments of srun."""
     interface: str | None = None
-    """Network interface between nodes, such as ib0; none takes that of the route to the first node."""
+    """Network interface between nodes, such as ib0; none takes that to which the node's name resolves."""
     scratch: str = "/tmp"
     """Node-local folder for sockets and temporary files; short, for a socket's path holds 107 bytes."""
     dashboard: bool = True

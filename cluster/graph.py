@@ -23,7 +23,7 @@ from cluster.graph_file import (
     write_graph,
 )
 from cluster.partitions import check_fits
-from cluster.queue import LIVE, job_states, owned
+from cluster.queue import job_states, owned
 from cluster.resources import Resources
 from storage.errors import ClusterError
 
@@ -184,7 +184,7 @@ def _begun(nodes: Sequence[Node], config: ClusterConfig, folder: Path, owner: st
     same = last.owner == owner and list(last.nodes) == [node.name for node in nodes[: len(last.nodes)]]
     if same and not last.whole and all(not one.finished or one.state == "COMPLETED" for one in now):
         return last
-    if live := [one for one, state in states.items() if state.state in LIVE]:
+    if live := [one for one, state in states.items() if state.live]:
         raise ClusterError(
             f"{len(live)} jobs of this run still wait or run (Slurm {', '.join(whole_jobs(live))}); "
             "radmill status tells how far they are, radmill cancel ends them."

@@ -107,6 +107,16 @@ def _own_ray(cpus: int, gpus: int) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+            _end_workers()
+
+
+def _end_workers() -> None:
+    """Kill what is left: a worker leaves with its raylet but may hang on the way, and so may what it started."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            environment = process.environ()
+            if environment.get("RAY_AUTH_TOKEN") == _token() and "RAY_RAYLET_PID" in environment:
+                process.kill()
 
 
 def _start(folder: Path, cpus: int, gpus: int) -> None:

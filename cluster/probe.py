@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cluster.addresses import interfaces
+
 PACKAGES = ("radmill", "torch", "ray", "submitit", "numpy")
 _SOCKET_BYTES = 70  # what Ray appends to its folder in scratch, with some reserve
 
@@ -66,7 +68,7 @@ def examine(request: Request) -> Answer:
         # Ray and torch raise the soft limit themselves, as far as the hard one.
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         marker=marker,
-        interfaces=[name for _, name in socket.if_nameindex()],
+        interfaces=interfaces(),
         versions={"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         trouble=trouble,
     )

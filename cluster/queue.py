@@ -9,19 +9,22 @@ from pathlib import Path
 
 from cluster.commands import ask
 
-LIVE = (
-    "PENDING",
-    "RUNNING",
-    "REQUEUED",
-    "COMPLETING",
-    "CONFIGURING",
-    "SUSPENDED",
-    "RESIZING",
-    "STOPPED",
-    "SIGNALING",
-)
 UNKNOWN = "UNKNOWN"  # Slurm does not answer
 GONE = "GONE"  # Slurm answers and knows nothing of it: cancelled before it began, or over long ago
+# Every other word of Slurm's is of a job that may still run: held after a requeue, staging out, in a federation ...
+_ENDS = (
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "PREEMPTED",
+    "OUT_OF_MEMORY",
+    "DEADLINE",
+    "BOOT_FAIL",
+    "REVOKED",
+    GONE,
+)
 _MAYBE_AGAIN = (
     "NODE_FAIL",
     "PREEMPTED",
@@ -63,7 +66,8 @@ class JobState:
 
     state: Slurm's word (PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, NODE_FAIL, ...), or GONE or UNKNOWN;
     reason: why it waits, in plain words, empty otherwise; node: Slurm's node list; start: ISO time or empty.
-    All are of its last attempt; earlier_node_s: nodes times seconds of those before, which only sacct tells.
+    All are of its last attempt; earlier_node_s: nodes times seconds of those before, and lost_nodes: nodes that failed
+    under one of its attempts (of several nodes Slurm does not tell which), which only sacct tells.
     """
 
     state: str = UNKNOWN
@@ -74,6 +78,7 @@ class JobState:
     start: str = ""
     exit_code: str = ""
     earlier_node_s: int = 0
+    lost_nodes: frozenset[str] = frozenset()
 
     @property
     def node_s(self) -> int:
@@ -83,7 +88,12 @@ class JobState:
     @property
     def finished(self) -> bool:
         """Slurm will not start or continue it."""
-        return self.state not in (*LIVE, UNKNOWN)
+        return self.state in _ENDS
+
+    @property
+    def live(self) -> bool:
+        """Slurm says that it waits or runs, or may again."""
+        return not self.finished and self.state != UNKNOWN
 
 
 def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, JobState]:
@@ -96,14 +106,27 @@ def job_states(ids: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, Jo
     known = _from_sacct(wanted)
     settled = [one for one in known if known[one].finished and known[one].state not in _MAYBE_AGAIN]
     unsettled = [one for one in wanted if one not in settled]
-    known |= {one: _with_earlier(now, known.get(one)) for one, now in _from_squeue(unsettled).items()}
-    rest = [one for one in wanted if one not in known]
-    # The whole queue in one answer: a job that it does not hold is over, and only a result says how.
-    queue = ask(_SQUEUE) if rest else None
-    told = _read(queue or "")
-    known |= {one: told[one] for one in rest if one in told}
-    known |= _from_files([one for one in rest if one not in told], folders, results_alone=queue is not None)
-    return {one: known.get(one, JobState(state=UNKNOWN if queue is None else GONE)) for one in wanted}
+    queued = _from_squeue(unsettled)
+    rest = [one for one in unsettled if one not in queued]
+    # The whole queue in one answer: a job that it does not hold is over, and only a result says how. sacct may lag.
+    queue = ask((*_SQUEUE, "--me")) if rest else None
+    queued |= {one: told for one, told in _read(queue or "").items() if one in rest}
+    known |= {one: _with_earlier(now, known.get(one)) for one, now in queued.items()}
+    for one in rest:
+        if one not in queued:
+            known[one] = _unqueued(one, known.get(one), folders, answered=queue is not None)
+    return {one: known[one] for one in wanted}
+
+
+def _unqueued(one: str, recorded: JobState | None, folders: Sequence[Path], answered: bool) -> JobState:
+    """A job that squeue does not name, because it is over or because squeue did not answer; recorded: by sacct."""
+    if recorded is not None and recorded.state in _MAYBE_AGAIN:
+        return recorded if answered else replace(recorded, state=UNKNOWN)
+    if recorded is not None and not answered:
+        return recorded
+    found = _from_files([one], folders, results_alone=answered).get(one)
+    state = found or JobState(state=GONE if answered else UNKNOWN)
+    return state if recorded is None else replace(recorded, state=state.state, reason=state.reason)
 
 
 def owned(owner: str) -> list[str]:
@@ -133,7 +156,11 @@ def _with_earlier(now: JobState, before: JobState | None) -> JobState:
     if before is None:
         return now
     same = before.start == now.start
-    return replace(now, earlier_node_s=before.earlier_node_s if same else before.node_s)
+    return replace(
+        now,
+        earlier_node_s=before.earlier_node_s if same else before.node_s,
+        lost_nodes=now.lost_nodes | before.lost_nodes,
+    )
 
 
 def _from_sacct(ids: Sequence[str]) -> dict[str, JobState]:
@@ -157,8 +184,11 @@ def _read(said: str) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
     for line in said.splitlines():
         for one, state in _parsed(line).items():
-            before = found[one].node_s if one in found else 0  # attempts come in their order
-            found[one] = replace(state, earlier_node_s=before)
+            if before := found.get(one):  # attempts come in their order
+                lost = before.lost_nodes | state.lost_nodes
+                found[one] = replace(state, earlier_node_s=before.node_s, lost_nodes=lost)
+            else:
+                found[one] = state
     return found
 
 
@@ -168,6 +198,7 @@ def _parsed(line: str) -> dict[str, JobState]:
         return {}
     identity, state, reason, node, elapsed, start, nodes, code = fields[:8]
     words = state.split()
+    lost = words[:1] == ["NODE_FAIL"] and nodes == "1" and node
     one = JobState(
         state=words[0].rstrip("+") if words else UNKNOWN,
         reason=in_words(reason) if words and words[0] == "PENDING" else "",
@@ -176,6 +207,7 @@ def _parsed(line: str) -> dict[str, JobState]:
         nodes=int(nodes) if nodes.isdigit() else 1,
         start=start if start[:1].isdigit() else "",
         exit_code=code,
+        lost_nodes=frozenset([node] if lost else []),
     )
     return dict.fromkeys(expand_ids(identity), one)
 

@@ -43,9 +43,19 @@ _WRONG_KEYS = {
 }
 
 
+_LIMITED = (
+    "accounting/qos policy"  # Slurm's words for any limit go on: "(job submit limit, ... and/or time limits)"
+)
+
+
 def refusal(said: str, config: ClusterConfig, resources: Resources) -> RadmillError:
     """The sentence for sbatch's error output: a ConfigError where a key caused it, else a ClusterError."""
     text = said.lower()
+    if _LIMITED in text:
+        return ClusterError(
+            f"Slurm refused the job by a limit of your account or QOS ({_first_line(said).rstrip('.')}); wait until "
+            "others of your jobs have ended, or ask for less."
+        )
     for words, sentence in _WRONG_KEYS.items():
         if words in text:
             return ConfigError(

@@ -20,8 +20,19 @@ from pathlib import Path
 from typing import IO
 
 # Slurm sends USR1 and USR2 to whole process trees, and Ray's daemons would die of them; ignored signals stay
-# ignored through exec. The death signal is the kernel's, so it works where nobody is left to send one.
-_LAUNCH = ("sh", "-c", 'trap "" USR1 USR2; exec setpriv --pdeathsig KILL "$@"', "sh")
+# ignored through exec, also those that Python itself ignores. The death signal is the kernel's, so it works where
+# nobody is left to send one; util-linux' setpriv knows it only since 2.33, which is newer than some clusters.
+_BECOME = """
+import ctypes, os, signal, sys
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, signal.SIG_IGN)
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+_LAUNCH = (sys.executable, "-I", "-S", "-c", _BECOME)
 
 
 def start(

@@ -50,6 +50,8 @@ def main(name: str, path: str) -> int:
     settings = settings_from(Path(path))
     if int(os.environ.get("SLURM_RESTART_COUNT", "0")):
         settings = replace(settings, fresh=False)  # a job that was requeued goes on
+    elif settings.fresh:  # and so does a driver that the supervisor starts again
+        write_text(Path(path), whole_yaml(replace(settings, fresh=False)))
     try:
         code = int(import_module(JOBS[name].page).main(settings))
     except BaseException as error:

@@ -47,6 +47,7 @@ def _ended(submission: Submission) -> list[str]:
                 f"run radmill cancel out={submission.out} again, or ask who runs the cluster."
             )
         time.sleep(_ASKS_EVERY_S)
+        ask(["scancel", *whole_jobs(left)])  # a step that was ending may have asked for tasks that it missed
     close_graph(submission.folder)
     submission.release()
     return live

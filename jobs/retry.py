@@ -58,9 +58,7 @@ def lost_nodes(submission: Submission) -> list[str]:
     """Nodes that Slurm lost under a job of this run; of several nodes of one job it does not tell which."""
     graph = read_graph(submission.folder)
     states = job_states([one for node in graph.nodes.values() for one in node.ids])
-    return sorted(
-        {one.node for one in states.values() if one.state == "NODE_FAIL" and one.nodes == 1 and one.node}
-    )
+    return sorted(set().union(*(one.lost_nodes for one in states.values())))
 
 
 def _check_mendable(step: StepStatus) -> None:

@@ -109,6 +109,7 @@ def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
         with measured, current.held(name), _watched(task, name) as progress:
             settings = current.settings()
             settings.fresh &= not again  # a job that was requeued goes on
+            _check_attempts(settings.cluster.max_attempts)
             flow = Flow(Path(current.out), settings, partial(_watched, task))
             work = Work(submission=current, flow=flow, index=index, progress=progress)
             state, said = _run(STEPS[name], work, task)
@@ -127,6 +128,16 @@ def run_step(out: str, submission: str, name: str, index: int = 0) -> None:
         raise
     if state != ASKS:
         task.end(state, said, measured.seconds, measured.peak_mb)
+
+
+def _check_attempts(most: int) -> None:
+    """ClusterError where Slurm has started this job again and again: what it works on may bring its nodes down."""
+    attempts = int(os.environ.get("SLURM_RESTART_COUNT", "0")) + 1
+    if attempts > most:
+        raise ClusterError(
+            f"Slurm started this job {attempts} times and cluster.max_attempts is {most}: it was preempted, or what it "
+            "works on brings nodes down; look at its log, then radmill retry asks once more."
+        )
 
 
 def _run(step: Step, work: Work, task: Task) -> tuple[str, str]:

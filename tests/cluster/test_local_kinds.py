@@ -105,10 +105,15 @@ def test_only_the_same_submission_goes_on(tmp_path: Path) -> None:
 def test_nothing_goes_on_behind_jobs_that_were_cancelled(
     states: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = [f"{job}|{state}||n1|60|2026-11-22T10:00:00|1|0:0" for job, state in enumerate(states.split(), 1)]
-    (tmp_path / "answer").write_text("\n".join(lines))
-    for name, does in (("sacct", f"cat {tmp_path}/answer"), ("squeue", "exit 0")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+    jobs = list(enumerate(states.split(), 1))
+    start = "2026-11-22T10:00:00"
+    answers = {
+        "sacct": [f"{job}|{state}||n1|60|{start}|1|0:0" for job, state in jobs],
+        "squeue": [f"{job}|{state}||n1|1:00|{start}|1|" for job, state in jobs if state in ("RUNNING", "PENDING")],
+    }
+    for name, lines in answers.items():
+        (tmp_path / f"{name}.answer").write_text("\n".join(lines) + "\n")
+        (tmp_path / name).write_text(f"#!/bin/sh\ncat {tmp_path}/{name}.answer\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     known = {

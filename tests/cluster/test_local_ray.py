@@ -63,6 +63,29 @@ def test_nothing_of_it_stays(how: str) -> None:
         scratch.rmdir()
 
 
+HANGS = """
+import os, subprocess, ray
+from cluster.local_ray import connected
+
+def begin():
+    return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+
+with connected(1):
+    print(ray.get(ray.remote(begin).remote()), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_started_ends_with_it() -> None:
+    """As a worker that hangs would, it heeds nobody: its raylet does not know of it, and its session is its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], env=environment, capture_output=True, text=True, check=True
+    )
+    number = int(done.stdout)
+    assert not alive(number)
+
+
 def alive(number: int) -> bool:
     try:
         return psutil.Process(number).status() != psutil.STATUS_ZOMBIE

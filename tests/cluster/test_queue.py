@@ -49,9 +49,11 @@ def test_reasons_in_plain_words() -> None:
 
 
 def test_what_is_over() -> None:
-    assert [JobState(state=word).finished for word in ("PENDING", "REQUEUED", "UNKNOWN", "TIMEOUT", "GONE")] == [
-        False, False, False, True, True,
-    ]  # fmt: skip
+    for word in ("TIMEOUT", "GONE", "NODE_FAIL", "REVOKED"):
+        assert JobState(state=word).finished and not JobState(state=word).live
+    for word in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "STAGE_OUT", "ANYTHING_NEW"):
+        assert JobState(state=word).live and not JobState(state=word).finished
+    assert not JobState(state="UNKNOWN").live and not JobState(state="UNKNOWN").finished
 
 
 def test_node_hours_count_every_node() -> None:
@@ -64,11 +66,15 @@ def test_without_slurm_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job_states(["7", "7"]) == {"7": JobState(state="UNKNOWN")}
 
 
-def squeue(folder: Path, script: str) -> str:
-    """A folder for PATH in which squeue is this script."""
+def squeue(folder: Path, script: str, sacct: list[str] | None = None) -> str:
+    """A folder for PATH in which squeue is this script, and sacct prints these lines."""
     folder.mkdir()
-    (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "squeue").chmod(0o755)
+    scripts = {"squeue": script}
+    if sacct is not None:
+        scripts["sacct"] = "printf '%s\\n' " + " ".join(f"'{line}'" for line in sacct)
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
     return str(folder)
 
 
@@ -97,7 +103,6 @@ def test_while_slurm_does_not_answer_a_log_means_running(
 def test_node_hours_count_every_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that runs again, one that waits to, and one whose attempts are over."""
     queue = ["7|RUNNING|None|n1|0:10|2026-01-01T02:00:00|2|", "8|PENDING|BeginTime||0:00|N/A|2|"]
-    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", f"printf '%s\\n' '{queue[0]}' '{queue[1]}'"))
     sacct = [
         "7|REQUEUED||n2|100|2026-01-01T00:00:00|2|0:0",
         "7|RUNNING||n1|9|2026-01-01T02:00:00|2|0:0",
@@ -105,11 +110,47 @@ def test_node_hours_count_every_attempt(tmp_path: Path, monkeypatch: pytest.Monk
         "9|PREEMPTED||n1|30|2026-01-01T00:00:00|1|0:0",
         "9|COMPLETED||n1|40|2026-01-01T01:00:00|1|0:0",
     ]
-    (tmp_path / "bin" / "sacct").write_text(
-        "#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{one}'" for one in sacct)
-    )
-    (tmp_path / "bin" / "sacct").chmod(0o755)
+    script = f"printf '%s\\n' '{queue[0]}' '{queue[1]}'"
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", script, sacct))
     states = job_states(["7", "8", "9"])
     assert [one.state for one in states.values()] == ["RUNNING", "PENDING", "COMPLETED"]
     assert [one.node_s for one in states.values()] == [2 * 110, 2 * 50, 70]
     assert node_hours(states) == (220 + 100 + 70) / 3600
+
+
+STALE = ["7|RUNNING||n1|9|2026-01-01T02:00:00|1|0:0", "8|RUNNING||n1|9|2026-01-01T02:00:00|1|0:0"]
+
+
+def test_what_the_queue_does_not_hold_is_over_whatever_accounting_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """slurmdbd lags behind, or has lost the record of an end."""
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", 'case "$*" in *-j*) exit 1;; esac', STALE))
+    (tmp_path / "8_0_result.pkl").write_bytes(pickle.dumps(("success", 1)))
+    states = job_states(["7", "8"], [tmp_path])
+    assert [one.state for one in states.values()] == ["GONE", "COMPLETED"]
+    assert [one.node_s for one in states.values()] == [9, 9]
+
+
+def test_without_an_answer_of_the_queue_accounting_is_believed_but_for_what_may_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "9|NODE_FAIL||n2|9|2026-01-01T02:00:00|1|0:0"
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", "exit 1", [*STALE, lost]))
+    states = job_states(["7", "8", "9"])
+    assert [one.state for one in states.values()] == ["RUNNING", "RUNNING", "UNKNOWN"]
+
+
+def test_nodes_that_failed_under_an_earlier_attempt_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several nodes of one job, Slurm does not tell which has failed."""
+    sacct = [
+        "7|NODE_FAIL||n2|9|2026-01-01T00:00:00|1|0:0",
+        "7|FAILED||n3|9|2026-01-01T01:00:00|1|1:0",
+        "8|NODE_FAIL||n[4-5]|9|2026-01-01T00:00:00|2|0:0",
+    ]
+    monkeypatch.setenv("PATH", squeue(tmp_path / "bin", "true", sacct))
+    states = job_states(["7", "8"])
+    assert states["7"].state == "FAILED"
+    assert [one.lost_nodes for one in states.values()] == [{"n2"}, set()]

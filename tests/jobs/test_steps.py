@@ -35,7 +35,7 @@ from pipelines.segmentation import segment as segmentation
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.model import SegmenterSettings
 from storage.atomic import write_json
-from storage.errors import InputError, LockedError, StorageError
+from storage.errors import ClusterError, InputError, LockedError, StorageError
 from storage.lock import FolderLock
 
 INGEST = ("ingest-begin", "ingest-scan", "ingest-plan", "ingest-write", "ingest-commit")
@@ -197,6 +197,23 @@ def test_what_stays_missing_is_named(place: Path, tmp_path: Path) -> None:
         StorageError, match=r"^ingest-commit needs what ingest-plan makes, which has failed: 2 of 3"
     ):
         run_step(submission.out, submission.id, "ingest-commit")
+
+
+def test_a_job_that_slurm_starts_again_and_again_ends(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film that brings its node down must not bring down one node after the other."""
+    settings = settings_of(place, tmp_path)
+    submission = submitted(settings)
+    run_steps(submission, "ingest-begin")
+    most = settings.cluster.max_attempts
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(most))
+    with pytest.raises(
+        ClusterError, match=f"started this job {most + 1} times and cluster.max_attempts is {most}"
+    ):
+        run_step(submission.out, submission.id, "ingest-scan", 0)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(most - 1))
+    run_step(submission.out, submission.id, "ingest-scan", 0)
 
 
 def test_a_training_whose_supervisor_gave_up_is_quoted(place: Path, tmp_path: Path) -> None:
