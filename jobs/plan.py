@@ -18,6 +18,7 @@ from storage.wording import counted
 
 EXPECTED_AUC = 0.8
 MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing
+HELD_BACK = 0.25  # of a training part, where the encoder learns from outcomes
 TESTED, WOMEN_LEAST = 0.2, 7  # of whole films: share of the women, and how many of each class there must be
 PHANTOMS_POSITIVE = 0.284  # share of the subjects with outcome
 
@@ -100,7 +101,7 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines += _store_lines(Path(settings.store))
     counts = _counts(job, settings)
     if counts is not None and (counts.subjects or "classification" in job.sections):
-        lines += _precision_lines(counts)
+        lines += _precision_lines(counts, _widening(settings))
     if settings.study.whole_films and "supervised" in job.sections:
         return lines + _whole_film_lines(settings, counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):
@@ -163,12 +164,22 @@ def _women(outcomes: Mapping[tuple[str, str], int]) -> Counts:
     return Counts(len(positive), sum(positive.values()))
 
 
-def _precision_lines(counts: Counts) -> list[str]:
+def _widening(settings: Settings) -> float:
+    """How much wider the folds' intervals are than those of one fixed test set, as the report stretches them."""
+    from pipelines.evaluation.intervals import fold_widening
+
+    folds = 1 if settings.study.whole_films else settings.splits.folds
+    held_back = settings.pretraining.method == "supcon" or settings.classification.encoder == "fine_tuned"
+    learnt = 1 - HELD_BACK if held_back else 1.0
+    return fold_widening(folds, 1 / (learnt * (folds - 1))) if folds > 1 else 1.0
+
+
+def _precision_lines(counts: Counts, widening: float) -> list[str]:
     """How wide the interval of an AUC will be, never beyond what an AUC can be."""
     if not counts.subjects:
         return ["outcomes: none, so embeddings alone come out, no probability"]
     tested = (round(counts.tested * number) for number in (counts.positives, counts.negatives))
-    half = auc_half_width(EXPECTED_AUC, *tested)
+    half = widening * auc_half_width(EXPECTED_AUC, *tested)
     if not half <= MOST_HALF_WIDTH:
         expected = "too few to say"
     else:

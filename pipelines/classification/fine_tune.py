@@ -30,7 +30,8 @@ from pipelines.classification.rounds import Round
 from pipelines.classification.select import Fitted, Selection, check_classes
 from pipelines.classification.supervised import FilmLearner
 from pipelines.classification.supervised_config import SupervisedConfig
-from pipelines.evaluation.calibration import fit_logistic, logit
+from pipelines.classification.supervision import FINE_TUNED
+from pipelines.evaluation.calibration import fit_platt
 from pipelines.evaluation.metrics import auc
 from pipelines.evaluation.thresholds import choose_threshold
 from pipelines.pretraining.backbone import build_backbone, channels_of, num_features
@@ -45,7 +46,6 @@ from pipelines.training.session import LocalSession, Session, StoppedEarly
 from storage.atomic import write_json
 from storage.errors import ConfigError, TrainingError
 
-FINE_TUNED = ", fine-tuned"  # behind the method's name
 _WEIGHTS = 2  # stream of randomness beside those of the loop
 
 
@@ -149,7 +149,7 @@ class FineTuning:
         subjects, probability_S = mean_over_bones(held_out.subject_N, bones_N)
         known = dict(zip(held_out.subject_N.tolist(), held_out.outcome_N.tolist(), strict=True))
         outcome_S, once = np.array([known[name] for name in subjects]), np.ones((1, len(subjects)))
-        intercept_B, slope_B = fit_logistic(outcome_S, logit(probability_S), once)
+        slope, intercept = fit_platt(outcome_S, probability_S)
         learnt = np.isin(self.segments.subject_N, list(train))
         outcomes = dict(
             zip(self.segments.subject_N[learnt], self.segments.outcome_N[learnt].tolist(), strict=True)
@@ -157,8 +157,8 @@ class FineTuning:
         selection = Selection(
             l2=self.supervised.weight_decay,
             threshold=choose_threshold(outcome_S, probability_S, rule, self.config.sensitivity),
-            slope=float(slope_B[0]),
-            intercept=float(intercept_B[0]),
+            slope=slope,
+            intercept=intercept,
             inner_log_loss=float(log_loss(outcome_S, probability_S, labels=[0, 1])),
             inner_auc=float(auc(outcome_S, probability_S, once)[0]),
             subjects=len(outcomes),

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.classification.config import ClassificationConfig
-from pipelines.classification.fine_tune import FINE_TUNED, FineTuning
+from pipelines.classification.fine_tune import FineTuning
 from pipelines.classification.probe import Segments
 from pipelines.classification.rounds import Round
 from pipelines.classification.select import Fitted, fit_by_validation, fit_held_back, fit_selected
+from pipelines.classification.supervision import FINE_TUNED, Encoders
 from pipelines.classification.supervision import METHOD as SUPCON
-from pipelines.classification.supervision import Encoders
 from pipelines.progress import Progress
 
 

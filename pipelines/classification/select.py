@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold
 from pipelines.classification.aggregate import mean_over_bones
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.probe import Head, Segments, fit_heads
-from pipelines.evaluation.calibration import fit_logistic, logit
+from pipelines.evaluation.calibration import fit_platt
 from pipelines.evaluation.metrics import Floats, Ints, auc
 from pipelines.evaluation.thresholds import choose_threshold
 from storage.errors import TrainingError
@@ -145,12 +145,12 @@ def _chosen(
     best = int(np.argmin(losses))
     chosen_S = probability_LS[best]
     once = np.ones((1, len(subjects)))
-    intercept_B, slope_B = fit_logistic(outcome_S, logit(chosen_S), once)
+    slope, intercept = fit_platt(outcome_S, chosen_S)
     selection = Selection(
         l2=config.l2[best],
         threshold=choose_threshold(outcome_S, chosen_S, config.threshold, config.sensitivity),
-        slope=float(slope_B[0]),
-        intercept=float(intercept_B[0]),
+        slope=slope,
+        intercept=intercept,
         inner_log_loss=losses[best],
         inner_auc=float(auc(outcome_S, chosen_S, once)[0]),
         subjects=len(subjects),

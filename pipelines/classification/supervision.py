@@ -28,8 +28,14 @@ from storage.schemas import SPLITS
 from storage.tables import read_table, write_table
 
 METHOD = "supcon"  # the one method of pretraining that takes outcomes
+FINE_TUNED = ", fine-tuned"  # behind the name of the method whose encoder was
 HELD_BACK = 4  # one in so many training subjects
 TABLE = "subjects.parquet"
+
+
+def holds_back(method: str) -> bool:
+    """Whether an encoder of this name (in the tables) learnt outcomes, so that others were held back from it."""
+    return method == METHOD or method.endswith(FINE_TUNED)
 
 
 @dataclass(frozen=True)

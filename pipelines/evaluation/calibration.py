@@ -7,6 +7,7 @@ is biased at the sizes of these cohorts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,12 @@ def sigmoid(x: Floats) -> Floats:
 def fit_logistic(outcome_N: Ints | Floats, x_N: Floats, weights_BN: Floats) -> tuple[Floats, Floats]:
     """Maximum likelihood intercept and slope (B each) of outcome on x per weighting, by Newton's method.
 
-    NaN where it does not converge: one class only, or classes that x separates completely.
+    NaN where it does not converge: one class only, classes that x separates completely, one x for all.
     """
+    centre, spread = (float(x_N.mean()), float(x_N.std())) if len(x_N) else (0.0, 0.0)
+    if not spread:
+        return np.full(len(weights_BN), np.nan), np.full(len(weights_BN), np.nan)
+    x_N = (x_N - centre) / spread  # else timid probabilities need slopes that no short step reaches
     intercept_B, slope_B = np.zeros(len(weights_BN)), np.zeros(len(weights_BN))
     step_B = np.full(len(weights_BN), np.inf)
     with np.errstate(all="ignore"):  # separated classes run to infinity and are reported as NaN below
@@ -52,7 +57,8 @@ def fit_logistic(outcome_N: Ints | Floats, x_N: Floats, weights_BN: Floats) -> t
             slope_B = slope_B + np.clip(delta1_B, -LONGEST_STEP, LONGEST_STEP)
             step_B = np.maximum(np.abs(delta0_B), np.abs(delta1_B))
     failed_B = ~(step_B < 1e-6)
-    return np.where(failed_B, np.nan, intercept_B), np.where(failed_B, np.nan, slope_B)
+    slope_B = np.where(failed_B, np.nan, slope_B / spread)
+    return np.where(failed_B, np.nan, intercept_B - slope_B * centre), slope_B
 
 
 def fit_platt(outcome_N: Ints, probability_N: Floats) -> tuple[float, float]:
@@ -92,15 +98,19 @@ def reliability(outcome_N: Ints, probability_N: Floats, bins: int = 5) -> list[d
     ]
 
 
-def expected_over_observed(outcome_N: Ints, probability_NR: Floats) -> Interval:
-    """Positives expected over those observed; 95 % interval on the log scale (Riley 2016): O varies, E does not."""
+def expected_over_observed(outcome_N: Ints, probability_NR: Floats, subjects: Sequence[str]) -> Interval:
+    """Positives expected over those observed; 95 % interval on the log scale (Riley 2016): O varies, E does not.
+
+    subjects: whose each row is. Rows of one person vary together: the variance is summed over people.
+    """
     observed = int(outcome_N.sum())
     if not observed:
         return Interval(np.nan, np.nan, np.nan)
     ratio = float(probability_NR.mean(axis=1).sum() / observed)
-    factor = float(
-        np.exp(stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 - observed / len(outcome_N)) / observed))
-    )
+    person_N = np.unique(np.asarray(subjects), return_inverse=True)[1]
+    deviation_S = np.bincount(person_N, outcome_N - outcome_N.mean())
+    spread = np.sqrt((deviation_S**2).sum()) / observed
+    factor = float(np.exp(stats.norm.ppf((1 + LEVEL) / 2) * spread))
     return Interval(ratio, ratio / factor, ratio * factor)
 
 
@@ -130,7 +140,9 @@ def summary(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[
         "intercept": percentile_interval(float(point[0][0]), resampled[0], **unbounded).to_dict(),
         "expected": float(probability_NR.mean()) if probability_NR.size else np.nan,
         "observed": float(cohort.outcome_N.mean()) if len(cohort.outcome_N) else np.nan,
-        "expected_over_observed": expected_over_observed(cohort.outcome_N, probability_NR).to_dict(),
+        "expected_over_observed": expected_over_observed(
+            cohort.outcome_N, probability_NR, cohort.subjects
+        ).to_dict(),
         "bins": reliability(cohort.outcome_N, probability_NR[:, 0]),
     }
 

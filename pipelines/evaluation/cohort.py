@@ -61,7 +61,11 @@ class Cohort:
     @property
     def widening(self) -> float:
         """How much wider than the bootstrap's the intervals of trained scores are; see `fold_widening`."""
-        return fold_widening(len(np.unique(self.fold_NR)), self.test_over_train)
+        return self.widened()
+
+    def widened(self, share: float = 1.0) -> float:
+        """The same for scores that learnt from this share of the layer's subjects."""
+        return fold_widening(len(np.unique(self.fold_NR)), self.test_over_train / share)
 
     @property
     def test_over_train(self) -> float:

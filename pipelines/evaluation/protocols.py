@@ -69,7 +69,7 @@ class Background:
     inner: INNER, what the inner folds predicted of each training part. scores: SCORES, the regression. people: by
     subject age_years, sex (F, M or empty), weight_kg, device, score (the measured value). limit: of the study's rule.
     sensitivity: that the threshold rule of this name asks for. num_regions: of the study; None:
-    the most that anyone has.
+    the most that anyone has. scores_share: how many the regression learnt from, of those that the layer did.
     """
 
     inner: pd.DataFrame | None = None
@@ -78,6 +78,7 @@ class Background:
     limit: float | None = None
     sensitivity: float = SENSITIVITY
     num_regions: int | None = None
+    scores_share: float = 1.0
     config: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
@@ -132,7 +133,8 @@ def evaluate_subjects(
         )
         result["pooled"] |= {"auc_calibrated": measures["auc"], "brier_calibrated": measures["brier"]}
         result["calibration"] |= {f"{name}_calibrated": fit[name] for name in ("slope", "intercept")}
-    result |= _beside(subjects, cohort, probability_NR, weights_BN, background or Background(), seed)
+    background, share = background or Background(), _learnt_share(cohort, folds)
+    result |= _beside(subjects, cohort, probability_NR, weights_BN, background, seed, share)
     if oracle is not None:
         result["oracle"] = oracle_check(auc["value"], oracle)
     return result
@@ -145,6 +147,7 @@ def _beside(
     weights_BN: Floats,
     background: Background,
     seed: int,
+    learnt_share: float | None,
 ) -> dict[str, Any]:
     """Baselines, added value, contrasts, utility, thresholds, subgroups, and the measured value."""
     config, people = background.config, background.people
@@ -155,7 +158,7 @@ def _beside(
     result: dict[str, Any] = {
         "baselines": baselines,
         "contrasts": _contrasts(baselines, config.contrast),
-        "utility": utility(cohort, models, config.prevalence, weights_BN),
+        "utility": utility(cohort, models, config.prevalence, weights_BN, learnt_share),
     }
     if background.inner is not None and len(background.inner):
         result["thresholds"] = by_rule(cohort, background.inner, background.sensitivity)
@@ -170,10 +173,17 @@ def _beside(
         if background.limit is not None and people["score"].notna().any():
             result["clear_cases"] = clear_cases(cohort, people, background.limit, config.margin, weights_BN)
     if background.scores is not None and background.scores["subject"].nunique() > 2:
-        result["score"] = agreement(background.scores, cohort.widening, seed)
+        result["score"] = agreement(background.scores, cohort.widened(background.scores_share), seed)
         if background.limit is not None:
             result["score"]["classes"] = three_classes(background.scores)
     return result
+
+
+def _learnt_share(cohort: Cohort, folds: pd.DataFrame | None) -> float | None:
+    """Positives among those whom the one model of a fixed test set learnt from; None over folds, or where unknown."""
+    if folds is None or not cohort.is_fixed or not folds["train"].sum():
+        return None
+    return float(folds["train_positive"].sum() / folds["train"].sum())
 
 
 def _contrasts(baselines: list[dict[str, Any]], primary: str) -> dict[str, Any]:

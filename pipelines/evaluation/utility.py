@@ -17,27 +17,32 @@ import numpy as np
 
 from pipelines.evaluation.calibration import logit, sigmoid
 from pipelines.evaluation.cohort import Cohort, mean_defined
-from pipelines.evaluation.intervals import Interval, percentile_interval
+from pipelines.evaluation.intervals import Interval, percentile_interval, wilson
 from pipelines.evaluation.metrics import Confusion, Floats, divide
 
 THRESHOLDS = np.arange(1, 61) / 100
 
 
 def utility(
-    cohort: Cohort, models: Mapping[str, Floats], prevalence: float | None, weights_BN: Floats
+    cohort: Cohort,
+    models: Mapping[str, Floats],
+    prevalence: float | None,
+    weights_BN: Floats,
+    learnt_share: float | None = None,
 ) -> dict[str, Any]:
     """prevalence, given (by the user or not), ppv and npv at it, and the decision curve of every model.
 
     models: name -> probability (N x R), NaN where unknown; all are compared among those whom all know. The curve:
     thresholds, all (everyone is sent on), models [{name, net_benefit, low, high}]; nobody sent on is 0.
+    learnt_share: positives among those whom a finished model learnt from, at which its probabilities are right;
+    None: over folds it is the cohort's own.
     """
     known_N = np.all([np.isfinite(p_NR).all(axis=1) for p_NR in models.values()], axis=0)
     outcome_N = cohort.outcome_N
     share = float(outcome_N.mean()) if len(outcome_N) else np.nan
     at = share if prevalence is None else prevalence
-    shift = float(
-        logit(np.array(at)) - logit(np.array(outcome_N[known_N].mean() if known_N.any() else share))
-    )
+    own = float(outcome_N[known_N].mean()) if known_N.any() else share
+    shift = _shift(own if learnt_share is None else learnt_share, at)
     curves = []
     for name, probability_NR in models.items():
         value_BG = _net_benefits(cohort, probability_NR, known_N, at, shift, _with_point(weights_BN))
@@ -71,7 +76,7 @@ def net_benefit_difference(
         return []
     share = float(cohort.outcome_N[known_N].mean())
     at = share if prevalence is None else prevalence
-    shift = float(logit(np.array(at)) - logit(np.array(share)))
+    shift = _shift(share, at)
     weights = _with_point(weights_BN)
     first_BG, second_BG = (
         _net_benefits(cohort, p_NR, known_N, at, shift, weights) for p_NR in (first_NR, second_NR)
@@ -97,9 +102,29 @@ def predictive_values(cohort: Cohort, prevalence: float, weights_BN: Floats) -> 
         "ppv": divide(true_B, true_B + false_B),
         "npv": divide(cleared_B, cleared_B + missed_B),
     }
-    return {
+    intervals = {
         name: percentile_interval(float(v_B[0]), v_B[1:], cohort.widening) for name, v_B in values.items()
     }
+    if float(values["ppv"][0]) == 1 or float(values["npv"][0]) == 1:
+        return intervals | _without_errors(counts, prevalence, intervals)
+    return intervals
+
+
+def _without_errors(
+    counts: Confusion, prevalence: float, intervals: Mapping[str, Interval]
+) -> dict[str, Interval]:
+    """Intervals of predictive values of 1: redrawing subjects makes no error, but Wilson's bounds allow for some."""
+    tp, fn, tn, fp = (int(cell_B[0]) for cell_B in (counts.tp, counts.fn, counts.tn, counts.fp))
+    sensitivity, specificity = wilson(tp, tp + fn), wilson(tn, tn + fp)
+    right, wrong = prevalence * sensitivity.low, (1 - prevalence) * (1 - specificity.low)
+    cleared, missed = (1 - prevalence) * specificity.low, prevalence * (1 - sensitivity.low)
+    lowest = {"ppv": right / (right + wrong), "npv": cleared / (cleared + missed)}
+    return {name: Interval(1.0, lowest[name], 1.0) for name, found in intervals.items() if found.value == 1}
+
+
+def _shift(share: float, prevalence: float) -> float:
+    """What moves log odds that are right at one share of positives to another."""
+    return float(logit(np.array(prevalence)) - logit(np.array(share)))
 
 
 def _net_benefits(

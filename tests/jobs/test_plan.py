@@ -36,7 +36,7 @@ def planned(raw: Path, t_scores: list[float], capsys: pytest.CaptureFixture[str]
 def test_an_interval_ends_where_an_auc_does(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = planned(raw, [-3.0] * 6 + [-1.0] * 14, capsys)
     assert "outcomes: 20 subjects, 6 positive" in told
-    assert "an AUC of 0.80 would have the 95 % interval 0.56 to 1.00" in told
+    assert "an AUC of 0.80 would have the 95 % interval 0.45 to 1.00" in told
     assert "WARNING" not in told
 
 
@@ -98,6 +98,15 @@ def test_children_get_no_probability(raw: Path, capsys: pytest.CaptureFixture[st
 def test_half_width_is_hanley_and_mcneils() -> None:
     # Hanley and McNeil, Radiology 1982;143:29-36: area .893 with 51 abnormal and 58 normal has the error .032
     assert auc_half_width(0.893, 51, 58) == pytest.approx(1.96 * 0.0322, abs=0.001)
+
+
+@pytest.mark.parametrize(("method", "widening"), [("simclr", 1.5), ("supcon", 1.633)])
+def test_the_interval_foretold_is_widened_as_the_reports_is(
+    method: str, widening: float, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = planned(raw, [-3.0] * 60 + [-1.0] * 120, capsys, f"pretraining.method={method}")
+    half = widening * auc_half_width(0.8, 60, 120)
+    assert f"an AUC of 0.80 would have the 95 % interval {0.8 - half:.2f} to {0.8 + half:.2f}" in text
 
 
 def test_the_sbatch_script_of_every_node_is_shown(

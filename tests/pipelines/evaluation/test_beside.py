@@ -139,6 +139,40 @@ class TestUtility:
             assert value == pytest.approx(expected)
         assert found["all"][0] == pytest.approx(positive_N.mean() - (1 - positive_N.mean()) * 0.01 / 0.99)
 
+    def test_a_finished_model_is_moved_from_the_share_that_it_learnt_from(
+        self, cohort_tables: Simulate
+    ) -> None:
+        """Asked for that very share, its probabilities stay as they are, whatever the tested subjects' share."""
+        subjects, _ = cohort_tables(effect=1.0, repeats=1)
+        subjects = subjects.assign(fold=0)
+        cohort = Cohort.from_table(subjects)
+        weights_BN = bootstrap_weights(cohort.outcome_N, 1, 10)
+        found = utility(cohort, {"network": cohort.probability_NR}, 0.2, weights_BN, learnt_share=0.2)
+        positive_N = cohort.outcome_N == 1
+        for t, value in zip(THRESHOLDS, found["models"][0]["net_benefit"], strict=True):
+            called_N = logit(cohort.probability_NR[:, 0]) >= logit(np.array(t)) - 1e-9
+            expected = 0.2 * called_N[positive_N].mean() - 0.8 * called_N[~positive_N].mean() * t / (1 - t)
+            assert value == pytest.approx(expected)
+        folds = pd.DataFrame([{"repeat": 0, "fold": 0, "train": 100, "train_positive": 20}])
+        folds = folds.assign(slope=1.0, intercept=0.0)
+        config = EvaluationConfig(prevalence=0.2)
+        told = evaluate_subjects(subjects, 1, folds=folds, background=Background(config=config))
+        assert told["utility"]["models"][0]["net_benefit"] == pytest.approx(found["models"][0]["net_benefit"])
+
+    def test_predictive_values_without_an_error_are_not_certain(self, cohort_tables: Simulate) -> None:
+        """12 of 12 positives and 30 of 30 negatives right: Wilson's lower bounds are .757 and .886."""
+        subjects, _ = cohort_tables(effect=1.0, repeats=1)
+        cohort = Cohort.from_table(subjects)
+        chosen = [*np.flatnonzero(cohort.outcome_N == 1)[:12], *np.flatnonzero(cohort.outcome_N == 0)[:30]]
+        names = [cohort.subjects[index] for index in chosen]
+        perfect = subjects[subjects["subject"].isin(names)].assign(fold=0, prediction=lambda t: t["outcome"])
+        cohort = Cohort.from_table(perfect)
+        found = predictive_values(cohort, 0.5, bootstrap_weights(cohort.outcome_N, 1, 50))
+        sensitivity, specificity = 0.7575, 0.8865
+        assert (found["ppv"].value, found["ppv"].high) == (1, 1)
+        assert found["ppv"].low == pytest.approx(sensitivity / (sensitivity + 1 - specificity), abs=1e-3)
+        assert found["npv"].low == pytest.approx(specificity / (specificity + 1 - sensitivity), abs=1e-3)
+
     def test_predictive_values_follow_bayes(self, cohort_tables: Simulate) -> None:
         subjects, _ = cohort_tables(effect=1.0)
         cohort = Cohort.from_table(subjects)
@@ -252,11 +286,15 @@ class TestMeasuredValue:
 
     def test_expected_over_observed(self) -> None:
         """10 of 40 observed, 12 expected: 1.2, factor exp(1.96 sqrt(.75 / 10))."""
-        interval = expected_over_observed(np.array([1] * 10 + [0] * 30), np.full((40, 2), 0.3))
+        outcome_N, people = np.array([1] * 10 + [0] * 30), [str(index) for index in range(40)]
+        interval = expected_over_observed(outcome_N, np.full((40, 2), 0.3), people)
         factor = np.exp(1.95996 * np.sqrt(0.075))
         expected = pytest.approx((1.2, 1.2 / factor, 1.2 * factor), rel=1e-4)
         assert (interval.value, interval.low, interval.high) == expected
-        assert np.isnan(expected_over_observed(np.zeros(3, int), np.full((3, 1), 0.3)).value)
+        assert np.isnan(expected_over_observed(np.zeros(3, int), np.full((3, 1), 0.3), ["a", "b", "c"]).value)
+        # every film twice tells no more of these people
+        twice = expected_over_observed(np.tile(outcome_N, 2), np.full((80, 2), 0.3), people * 2)
+        assert (twice.value, twice.low, twice.high) == expected
 
 
 def test_looks_are_counted_once_each(cohort_tables: Simulate, tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ def test_one_class_or_separated_classes_have_no_fit(outcome: list[int]) -> None:
     assert np.isnan(slope_B[0])
 
 
+@pytest.mark.parametrize("spread", [0.001, 0.03, 30.0])
+def test_the_fit_does_not_depend_on_the_unit_of_x(spread: float) -> None:
+    """Probabilities of a network that hardly dares to differ need slopes of hundreds."""
+    rng = np.random.default_rng(3)
+    x_N = rng.normal(size=200)
+    outcome_N, once = (rng.random(200) < sigmoid(1.5 * x_N - 0.5)).astype(np.int64), np.ones((1, 200))
+    (intercept,), (slope,) = fit_logistic(outcome_N, x_N, once)
+    moved, scaled = fit_logistic(outcome_N, 0.2 + spread * x_N, once)
+    assert scaled[0] == pytest.approx(slope / spread)
+    assert moved[0] == pytest.approx(intercept - 0.2 * slope / spread)
+
+
+def test_equal_probabilities_have_no_fit() -> None:
+    intercept_B, slope_B = fit_logistic(np.array([0, 1, 1]), np.full(3, 0.7), np.ones((2, 3)))
+    assert np.isnan([intercept_B, slope_B]).all()
+
+
 def test_logit_and_sigmoid_are_inverse_and_bounded() -> None:
     p_N = np.linspace(0.001, 0.999, 50)
     np.testing.assert_allclose(sigmoid(logit(p_N)), p_N)

@@ -117,6 +117,8 @@ def test_what_a_fold_holds_back_does_not_count_as_trained_on() -> None:
     assert Cohort.from_table(subjects).test_over_train == pytest.approx(40 / 160)
     assert Cohort.from_table(subjects, folds).test_over_train == pytest.approx(40 / 120)
     assert Cohort.from_table(subjects, folds).widening == pytest.approx(np.sqrt(1 + 5 / 3))
+    # a regression that learnt from a third as many
+    assert Cohort.from_table(subjects, folds).widened(1 / 3) == pytest.approx(np.sqrt(1 + 5))
 
 
 def test_folds_of_a_null_are_covered_by_the_widened_interval_alone() -> None:
