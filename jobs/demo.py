@@ -27,8 +27,9 @@ def main(settings: Settings) -> int:
     with held("demo", out, store):
         claim(out, _identity(settings), settings.fresh)
         record_settings("demo", out, settings)
-        raw = phantoms(Flow(out, settings)).path
-        settings = replace(
+        flow = Flow(out, settings)
+        raw = phantoms(flow).path
+        flow.settings = replace(
             settings,
             raw=str(raw / "films"),
             outcomes=str(raw / "outcomes.csv"),
@@ -36,7 +37,7 @@ def main(settings: Settings) -> int:
             # other phantoms take the place of those before
             ingest=replace(settings.ingest, drop_missing=True),
         )
-        run_stages(Flow(out, settings), store)
+        run_stages(flow, store)
     return 0
 
 

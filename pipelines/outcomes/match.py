@@ -33,6 +33,10 @@ from storage.wording import counted
 STAGE = "outcomes"
 USED, MERGED = "used", "merged"
 SEVERAL = "several subjects have this id: of two issuers, or files of one name in two folders"
+WHOSE_IDS = (
+    "patient_id must be the PatientID of the DICOM header; of other files, what ingest.subject_from takes from "
+    "the path."
+)
 _MANY = 0.25  # of the rows without a film
 Subjects = Mapping[str, Collection[str]]  # normalised patient id -> pseudonyms
 
@@ -88,8 +92,7 @@ def check_any_match(sheet: OutcomeSheet, subjects_by_patient: Subjects) -> None:
     if not any(sheet.film_id(row.get(PATIENT)) in subjects_by_patient for row in sheet.sheet.rows):
         raise InputError(
             f"None of the {counted(len(sheet.sheet.rows), 'row')} of {sheet.sheet.what} belongs to one of the films' "
-            "subjects. patient_id must be the PatientID of the DICOM header; of other files, what ingest.subject_from "
-            "takes from the path. radmill outcomes match raw=DIR outcomes=FILE shows what nearly matches; "
+            f"subjects. {WHOSE_IDS} radmill outcomes match raw=DIR outcomes=FILE shows what nearly matches; "
             "mapping=FILE tells it other ids."
         )
 

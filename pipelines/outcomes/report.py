@@ -15,7 +15,7 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.values import is_serial
 from pipelines.outcomes.films import People
 from pipelines.outcomes.identifiers import FilmIds, NearMiss
-from pipelines.outcomes.match import MERGED, SEVERAL, USED, Outcomes, match_outcomes
+from pipelines.outcomes.match import MERGED, SEVERAL, USED, WHOSE_IDS, Outcomes, match_outcomes
 from pipelines.outcomes.measurements import MEASURES, OPTIONAL
 from pipelines.outcomes.rule import parse_rule
 from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
@@ -70,6 +70,8 @@ class MatchReport:
         if near:
             heal = "export the ids as text, or name mapping=FILE with sheet_id and film_id"
             yield f"  in all {'; '.join(self._near())}: {heal}"
+        elif not self.matched:
+            yield f"nobody      {WHOSE_IDS} mapping=FILE with sheet_id and film_id tells the table other ids."
         refused = [
             f"line {row.line}: {row.detail}"
             for row in self.outcomes.placed

@@ -20,6 +20,7 @@ _VALIDATED = {
     "supcon": (),
     "head": ("validation_loss",),
 }
+_OF_THE_BATCH = ("loss", "effective_rank")  # the others are measured on films that stay the same
 _POINTS = 120
 
 
@@ -28,10 +29,17 @@ def training_panels(histories: dict[str, list[dict[str, Any]]]) -> list[dict[str
     panels = []
     for stage, rows in histories.items():
         for key in ("loss", *_VALIDATED[stage]):
-            known = [(int(row["step"]), float(row[key])) for row in rows if row.get(key) is not None]
+            used = _whole(rows) if key in _OF_THE_BATCH else rows
+            known = [(int(row["step"]), float(row[key])) for row in used if row.get(key) is not None]
             if known:
                 panels.append({"name": f"{_NAMES[stage]}: {key.replace('_', ' ')}", **_thinned(known)})
     return panels
+
+
+def _whole(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the short batches that end an epoch: a contrastive loss is lower among fewer."""
+    batch = max((row.get("samples", 0) for row in rows), default=0)
+    return [row for row in rows if row.get("samples", batch) == batch]
 
 
 def training_facts(models: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def as_text(numbers: Stats) -> str:
     for title, groups in numbers.groups.items():
         lines += ["", f"{title:24} {'films':>9} {'subjects':>9} {'MB':>10}"]
         for group in groups:
-            size = group.hidden if group.size_bytes is None else f"{group.size_bytes / 1e6:,.1f}"
+            size = "-" if group.size_bytes is None else f"{group.size_bytes / 1e6:,.1f}"
             films, subjects = (_told(count, group.hidden) for count in (group.films, group.subjects))
             lines.append(f"  {group.label:22} {films:>9} {subjects:>9} {size:>10}")
     if any(group.hidden == ALSO for groups in numbers.groups.values() for group in groups):

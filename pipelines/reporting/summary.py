@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.classification.labelled import people
-from pipelines.classification.supervision import METHOD
+from pipelines.classification.supervision import HELD_BACK, METHOD, holds_back
 from pipelines.config import BONES
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED, wilson
@@ -45,7 +45,7 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "phantom": inputs.phantom,
         "source": inputs.source,
         "methods": sorted(set(inputs.subjects["method"])),
-        "held_back": METHOD in set(inputs.subjects["method"]),
+        "held_back": _held_back(inputs),
         "generation": inputs.store.generation,
         "outside_population": flowed["subjects"] > 0 and flowed["subjects_outside"] == flowed["subjects"],
         "flow": flowed,
@@ -102,6 +102,7 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
             limit=parse_rule(inputs.study.outcome_rule).limit,
             num_regions=len(inputs.study.names(inputs.read)),
             sensitivity=float(chosen.get("sensitivity", SENSITIVITY)),
+            scores_share=_scores_share(inputs, chosen),
             config=replace(config, contrast=locked),
         )
         evaluation = evaluate_subjects(
@@ -111,6 +112,20 @@ def _evaluation(inputs: Inputs, flowed: Mapping[str, Any], config: EvaluationCon
     oracle = oracle_check(auc, inputs.oracle) if inputs.oracle and auc is not None else None
     alone = evaluation.get("regions", []) if inputs.read == BONES else []
     return {**evaluation, "regions": alone, "oracle": oracle}
+
+
+def _held_back(inputs: Inputs) -> bool:
+    return any(map(holds_back, set(inputs.subjects["method"])))
+
+
+def _scores_share(inputs: Inputs, chosen: Mapping[str, Any]) -> float:
+    """The regression learns from those held back alone, the layer from the others."""
+    if not _held_back(inputs):
+        return 1.0
+    parts = (
+        HELD_BACK if METHOD in set(inputs.subjects["method"]) else int(chosen.get("inner_folds", HELD_BACK))
+    )
+    return 1 / (parts - 1)
 
 
 def _rule(inputs: Inputs) -> str:

@@ -46,11 +46,12 @@ _STEP, _VALIDATION = 0, 1  # streams of randomness
 
 @dataclass(frozen=True)
 class Position:
-    """Where a step stands in the data: this worker's samples and what comes after them."""
+    """Where a step stands in the data: this worker's samples, how many all workers have, and what comes after them."""
 
     epoch: int
     indices_N: NDArray[np.int64]
     weights_N: NDArray[np.float32]
+    num_real: int
     after: SamplerState
 
 
@@ -89,7 +90,8 @@ def fit(
                 metrics |= validate(training, config, session, folder)
             training.metrics = metrics
             ended = time.perf_counter()
-            tracker.log(training.step, metrics | {"step_s": ended - began, "wait_s": arrived - began})
+            times = {"step_s": ended - began, "wait_s": arrived - began}
+            tracker.log(training.step, {**metrics, "samples": position.num_real, **times})
             progress(training.step, config.steps, f"loss {metrics['loss']:.3f}")
             stopped = session.should_stop(training.step) and training.step < config.steps
             if stopped or is_due(training.step, config.checkpoint_every_steps, config.steps):
@@ -157,7 +159,7 @@ def positions(
         num_real = min(config.batch_size, order.num_samples - at.samples_done)
         weights_N *= np.float32(len(weights_N) * session.world_size / num_real)
         after = order.advance(at, config.batch_size)
-        yield Position(at.epoch, indices_N, weights_N, after)
+        yield Position(at.epoch, indices_N, weights_N, num_real, after)
         at = after
 
 

@@ -10,13 +10,15 @@ import pytest
 
 @pytest.fixture
 def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """say(line, ...): what sacct prints from now on; scancel notes its words in slurm/cancelled.
+    """say(line, ...): what sacct prints from now on, and of it squeue what is live.
 
-    Where slurm/deaf exists, scancel ends nothing.
+    scancel notes its words in slurm/cancelled. Where slurm/deaf exists, scancel ends nothing.
     """
     programs = tmp_path / "slurm"
     programs.mkdir()
-    (programs / "squeue").write_text("#!/bin/sh\nexit 0\n")
+    (programs / "squeue").write_text(
+        f"#!/bin/sh\ngrep -E '[|](RUNNING|PENDING)[|]' {programs}/answer\nexit 0\n"
+    )
     (programs / "sacct").write_text(f"#!/bin/sh\ncat {programs}/answer\n")
     (programs / "scancel").write_text(
         f'#!/bin/sh\necho "$@" >>{programs}/cancelled\n'

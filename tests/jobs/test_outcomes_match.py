@@ -91,6 +91,7 @@ def test_a_mapping_heals_what_nothing_matched(
     code, text = matched(capsys, f"raw={raw}", f"outcomes={table}")
     assert code == 2
     assert "matched     0 subjects; 5 only in the films, 3 patients only in the table" in text
+    assert "nobody      patient_id must be the PatientID" in text
     code, text = matched(capsys, f"raw={raw}", f"outcomes={table}", f"mapping={mapping}")
     assert code == 0
     assert "matched     2 subjects; 3 only in the films, 1 patient only in the table" in text

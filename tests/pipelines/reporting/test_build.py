@@ -279,13 +279,16 @@ class TestProtocols:
             value = look_up(other.metrics, attributes["data-key"])
             assert shown == written(value, attributes["data-form"])
 
-    def test_after_supcon_the_thresholds_come_from_whom_it_held_back(self, run: Any, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("method", ["supcon", "simclr, fine-tuned"])
+    def test_where_the_encoder_learnt_outcomes_the_thresholds_come_from_whom_it_held_back(
+        self, method: str, run: Any, tmp_path: Path
+    ) -> None:
         shutil.copytree(run.out, tmp_path / "out", ignore=shutil.ignore_patterns("report"))
         path = tmp_path / "out" / "classify" / "subjects.parquet"
         table = read_table(path, schemas.SUBJECTS)
-        write_table(path, table.assign(method="supcon"), schemas.SUBJECTS)
+        write_table(path, table.assign(method=method), schemas.SUBJECTS)
         words = Page(replace(run, out=tmp_path / "out").report()).text
-        assert "inner folds" not in words and "the quarter of each training part that was held back" in words
+        assert "inner folds" not in words and "those of each training part who were held back" in words
         assert "the pooled inner folds of the training parts" in Page(run.page).text
 
     def test_whom_the_model_has_met_before_stands_above_the_figures(

@@ -114,6 +114,16 @@ def test_training_curves_are_thinned_and_keep_their_last_step() -> None:
     assert (dice["name"], dice["step"]) == ("segmenter: dice", list(range(100, 1001, 100)))
 
 
+def test_the_short_batch_at_the_end_of_an_epoch_is_no_dip() -> None:
+    """A contrastive loss is lower among fewer samples; what validation measures counts whatever the batch."""
+    whole, short = {"loss": 5.0, "samples": 64}, {"loss": 1.0, "samples": 10, "dice": 0.9}
+    rows = [{"step": 1, **whole}, {"step": 2, **short}, {"step": 3, **whole}]
+    (loss,) = training_panels({"pretrain": rows})
+    assert (loss["step"], loss["value"]) == ([1, 3], [5.0, 5.0])
+    _, dice = training_panels({"train-segmenter": rows})
+    assert (dice["step"], dice["value"]) == ([2], [0.9])
+
+
 def test_a_rare_outcome_has_room_in_its_decision_curve() -> None:
     """Text outside the axes would leave the layout no room, with a warning: an error here."""
     thresholds = [index / 100 for index in range(1, 61)]
