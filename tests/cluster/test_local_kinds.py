@@ -109,7 +109,9 @@ def test_nothing_goes_on_behind_jobs_that_were_cancelled(
     start = "2026-11-22T10:00:00"
     answers = {
         "sacct": [f"{job}|{state}||n1|60|{start}|1|0:0" for job, state in jobs],
-        "squeue": [f"{job}|{state}||n1|1:00|{start}|1|" for job, state in jobs if state in ("RUNNING", "PENDING")],
+        "squeue": [
+            f"{job}|{state}||n1|1:00|{start}|1|" for job, state in jobs if state in ("RUNNING", "PENDING")
+        ],
     }
     for name, lines in answers.items():
         (tmp_path / f"{name}.answer").write_text("\n".join(lines) + "\n")
