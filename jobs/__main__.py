@@ -56,6 +56,11 @@ def _dispatch(words: list[str]) -> int:
 
         print(overview())
         return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"radmill {version('radmill')}")
+        return 0
     if words[0] == "--completion":
         from jobs.completion import script
 

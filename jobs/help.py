@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import yaml
 
@@ -79,18 +80,31 @@ def plain_help(name: str) -> str:
 
 def job_help(job: Job) -> str:
     """One job's keys in two columns: required, optional, then those of its rooms, the few that matter first."""
-    values = yaml.safe_load((CONF / f"{job.config}.yaml").read_text("utf-8"))
+    values = _read(job.config)
+    chosen = {
+        group: name
+        for entry in _read("base")["defaults"]
+        if isinstance(entry, dict)
+        for group, name in entry.items()
+    }
+    rooms = {group: _read(f"{group}/{name}") for group, name in chosen.items()} | values
+    values = chosen | values
     takes = _singles(job, (*job.optional, *job.common), values)
     sections = [("needs", _singles(job, job.required, values)), ("takes", takes)]
     for section in (*job.sections, *job.groups):
         prefix = "" if section == job.section else f"{section}."
-        sections.append((section, _keys(section, prefix, values.get(section, {}))))
+        sections.append((section, _keys(section, prefix, rooms.get(section, {}))))
     width = max(len(left) for _, rows in sections for left, _ in rows if len(left) <= _WIDEST)
     lines = [f"radmill {job.name}: {job.summary}.", "", f"  {job.example}"]
     for title, rows in sections:
         if rows:
             lines += ["", title, *(_row(left, about, width) for left, about in rows)]
     return "\n".join(lines)
+
+
+def _read(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text("utf-8"))
+    return values
 
 
 def _row(left: str, about: str, width: int) -> str:

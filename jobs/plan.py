@@ -112,7 +112,7 @@ def _lines(job: Job, settings: Settings) -> list[str]:
                 f"{stage}: {encoders}{training.steps:,} steps of {training.batch_size}, "
                 f"a checkpoint every {training.checkpoint_every_steps}"
             )
-    if "classification" in job.sections:
+    if "classification" in job.sections and (counts is None or counts.subjects):
         splits = settings.splits
         lines.append(
             f"evaluation: {counted(splits.repeats, 'repeat')} of {splits.folds} folds by subject, "
@@ -142,7 +142,9 @@ def _counts(job: Job, settings: Settings) -> Counts | None:
         return Counts(subjects, round(PHANTOMS_POSITIVE * subjects))
     if settings.outcomes is not None:
         return _sheet_counts(settings)
-    if job.name in ("classify", "evaluate"):
+    if job.name == "run" and not (Path(str(settings.store)) / "CURRENT").is_file():
+        return Counts(0, 0)
+    if job.name in ("classify", "evaluate", "run"):
         from pipelines.classification.exams import exam_outcomes
         from pipelines.classification.labelled import subject_outcomes
         from storage.manifest import Store

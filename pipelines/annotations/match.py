@@ -17,6 +17,7 @@ from pipelines.ingest.decode import Refused
 from pipelines.ingest.sheet import read_sheet
 from pipelines.ingest.values import number
 from storage.errors import InputError
+from storage.wording import counted
 
 TRUTH = "truth"  # a phantom's own geometry: a reference, never trained on
 ANNOTATORS_FILE = "annotators.csv"
@@ -42,6 +43,22 @@ class Annotator:
     tool: str
 
 
+def check_any_mask(folder: Path, names: Iterable[str], films: Iterable[str]) -> None:
+    """Raise InputError where no file is named after a film: told before any film is decoded.
+
+    Args:
+        names: mask files below `folder`, in POSIX form.
+        films: the films' paths below raw=.
+    """
+    masks = [name for name in names if name != ANNOTATORS_FILE]
+    by_stem = _by_stem({film: film for film in films})
+    if not any(_film_of(name, by_stem) for name in masks):
+        raise InputError(
+            f"None of the {counted(len(masks), 'file')} below annotations={folder} is named after a film: masks are "
+            "called FILM.ANNOTATOR.png, such as 0001.a0.png for the film 0001.dcm."
+        )
+
+
 def match_names(names: Iterable[str], films: Mapping[str, str]) -> tuple[list[Named], dict[str, Refused]]:
     """Match mask files to films.
 
@@ -52,11 +69,7 @@ def match_names(names: Iterable[str], films: Mapping[str, str]) -> tuple[list[Na
     Returns:
         the matches, and why each other file has none.
     """
-    by_stem: dict[str, set[str]] = defaultdict(set)
-    for film, key in films.items():
-        path = PurePosixPath(film)
-        by_stem[path.with_suffix("").as_posix()].add(key)
-        by_stem[path.stem].add(key)
+    by_stem = _by_stem(films)
     matches: list[Named] = []
     unmatched: dict[str, Refused] = {}
     taken: set[tuple[str, str]] = set()
@@ -104,6 +117,16 @@ def weights_by_film(matches: Iterable[Named], annotators: Mapping[str, Annotator
         else 1 / counts[match.key]
         for match in matches
     }
+
+
+def _by_stem(films: Mapping[str, str]) -> dict[str, set[str]]:
+    """Name without its ending, alone and with the folders before it -> keys of the films called so."""
+    by_stem: dict[str, set[str]] = defaultdict(set)
+    for film, key in films.items():
+        path = PurePosixPath(film)
+        by_stem[path.with_suffix("").as_posix()].add(key)
+        by_stem[path.stem].add(key)
+    return by_stem
 
 
 def _film_of(name: str, by_stem: Mapping[str, object]) -> tuple[str, str] | None:

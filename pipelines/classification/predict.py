@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,9 +61,17 @@ def predict(
     evaluable = int(subjects["probability"].notna().sum())
     positive = int((subjects["prediction"] == 1).sum())
     return (
-        f"{evaluable:,} of {len(subjects):,} subjects evaluable, {positive:,} called positive"
+        f"{evaluable:,} of {len(subjects):,} subjects evaluable, {positive:,} called positive "
+        f"(probability at least {finished.chosen.threshold:.3f}){_of_few_bones(subjects, finished)}"
         f"{_of_unknown_age(store, study, population)}"
     )
+
+
+def _of_few_bones(subjects: pd.DataFrame, finished: FinishedModel) -> str:
+    """How many were read from less than half of the bones: of a film that shows no hand, a bone may be found, too."""
+    bones = len(finished.study.names(finished.config.regions))
+    few = int((subjects["probability"].notna() & (2 * subjects["regions_used"] < bones)).sum())
+    return f"; {few:,} read from fewer than half of the {bones} bones: look at the films" if few else ""
 
 
 def _of_unknown_age(store: Store, study: StudyConfig, population: str) -> str:
@@ -110,7 +119,17 @@ def evaluate(
     auc, n = metrics["auc"], metrics["n"]
     return (
         f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) in {n['evaluable']} of "
-        f"{n['subjects']} subjects, {n['positive']} positive{told_of(metrics['met_before'])}"
+        f"{n['subjects']} subjects, {n['positive']} positive{_at_threshold(metrics, finished)}"
+        f"{told_of(metrics['met_before'])}"
+    )
+
+
+def _at_threshold(metrics: Mapping[str, Any], finished: FinishedModel) -> str:
+    shares = (metrics["threshold"][name] for name in ("sensitivity", "specificity"))
+    sensitivity, specificity = (f"{share['count']} of {share['total']}" for share in shares)
+    return (
+        f"; at the frozen threshold of {finished.chosen.threshold:.3f} finds {sensitivity} positives and clears "
+        f"{specificity} negatives"
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 import pyarrow as pa
 
+from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
@@ -25,8 +26,10 @@ from pipelines.ingest.plan import (
 )
 from pipelines.ingest.scan import Exclusion, Source, list_files
 from pipelines.ingest.settle import remove_superseded, settle
+from pipelines.ingest.summary import IngestSummary
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import missing_shards
+from pipelines.outcomes.match import STAGE as OUTCOMES
 from pipelines.outcomes.match import match_outcomes
 from pipelines.outcomes.rule import parse_rule
 from pipelines.outcomes.sheet import read_outcome_sheet
@@ -38,60 +41,6 @@ from storage.manifest import Store
 from storage.records import ACROSS, Record, Row, load_record
 from storage.schemas import ANNOTATIONS, EXCLUSIONS, MANIFEST
 from storage.seal import Sum
-from storage.wording import counted
-
-
-@dataclass(frozen=True, slots=True)
-class IngestSummary:
-    """What went in and what was left out."""
-
-    films: int
-    subjects: int
-    excluded: dict[str, int]  # reason -> number of files, frames, masks and rows of the table
-    shards: int
-    generation: str
-    on_limit: int  # subjects whose outcome hangs on < or <=
-    rule: str  # of the stored outcomes
-    study_rule: str  # what the study asks for now; outcomes= was not given again where they differ
-    advice: str = ""  # where many patients of the table have no film
-    mixed: int = 0  # patient ids that headers give both with and without an issuer
-    dropped: int = 0  # films of the generation before that are no longer below raw=
-    across: int = 0  # films left out as duplicates of another subject's
-    shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
-
-    def __str__(self) -> str:
-        left_out = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
-        return (
-            f"{counted(self.films, 'film')} of {counted(self.subjects, 'subject')} in {counted(self.shards, 'shard')}; "
-            f"{sum(self.excluded.values())} left out{f' ({left_out})' if left_out else ''}"
-            + (f"; exactly on the limit of {self.rule}: {self.on_limit}" if self.on_limit else "")
-            + (
-                f"; the outcomes follow {self.rule}, not the study's {self.study_rule}: give outcomes= again"
-                if self.rule != self.study_rule
-                else ""
-            )
-            + (f"; {self.advice}" if self.advice else "")
-            + (
-                f"; {counted(self.dropped, 'film')} left the store, no longer below raw="
-                if self.dropped
-                else ""
-            )
-            + (
-                f"; {counted(self.mixed, 'patient id')} with and without an issuer: of one person, two subjects"
-                if self.mixed
-                else ""
-            )
-            + (
-                f"; {counted(self.across, 'duplicate')} of another subject's film: one person under two patient ids?"
-                if self.across
-                else ""
-            )
-            + (
-                f"; several films share {counted(self.shared_uids, 'SOP instance UID')}"
-                if self.shared_uids
-                else ""
-            )
-        )
 
 
 @dataclass(slots=True)
@@ -119,7 +68,9 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     store = Store.create(task.store_root, secret.key_id)
     films = _films(task, pool, made.files)
     exclusions = films.exclusions
-    check_any_film(task.raw, _by_reason(exclusions), films.manifest.num_rows + len(exclusions))
+    check_any_film(
+        task.raw, _by_reason(one.reason for one in exclusions), films.manifest.num_rows + len(exclusions)
+    )
     forgotten = ""
     if task.annotations:
         masks, left = _masks(task, films, secret, pool, progress)
@@ -158,7 +109,7 @@ def _summary(
 ) -> IngestSummary:
     manifest = films.manifest
     subjects, shards = (len(manifest[column].unique()) for column in ("subject", "shard"))
-    excluded = dict(sorted(Counter(store.all_exclusions["reason"]).items()))
+    left_out = store.all_exclusions
     asked = parse_rule(task.study.outcome_rule)
     rule = parse_rule(next(iter(store.outcomes["rule"].dropna()), asked.text))
     on_limit = sum(map(rule.tied, store.outcomes["t_score"]))
@@ -166,7 +117,9 @@ def _summary(
     return IngestSummary(
         films=manifest.num_rows,
         subjects=subjects,
-        excluded=excluded,
+        excluded=_by_reason(left_out["reason"]),
+        masks=_by_reason(left_out.loc[left_out["stage"] == MASKS, "reason"]),
+        rows=_by_reason(left_out.loc[left_out["stage"] == OUTCOMES, "reason"]),
         shards=shards,
         generation=generation,
         on_limit=on_limit,
@@ -284,5 +237,5 @@ def _marked(films: _Films, keys: dict[str, str]) -> dict[str, MarkedFilm]:
     return {name: marked[key] for name, key in stayed.items() if key in marked}
 
 
-def _by_reason(exclusions: Iterable[Exclusion]) -> dict[str, int]:
-    return dict(sorted(Counter(one.reason for one in exclusions).items()))
+def _by_reason(reasons: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(reasons).items()))

@@ -13,11 +13,12 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.annotations.match import check_any_mask
 from pipelines.ingest.decode import Refused
 from pipelines.ingest.erased import without_erased
 from pipelines.ingest.missing import check_missing, missing_films
 from pipelines.ingest.overrides import Override, read_overrides
-from pipelines.ingest.scan import Exclusion, Scan, Source, identify, missing_scans, scanned
+from pipelines.ingest.scan import Exclusion, Scan, Source, identify, list_files, missing_scans, scanned
 from pipelines.ingest.select import select
 from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.outcomes.match import check_any_match
@@ -80,6 +81,8 @@ def _planned(task: IngestTask, width: int) -> Plan:
     check_any_film(task.raw, refused, len(scan.sources) + len(scan.exclusions))
     if task.outcomes:
         check_any_match(read_outcome_sheet(task.outcomes, task.study, task.mapping), scan.subjects_by_patient)
+    if task.annotations:
+        check_any_mask(task.annotations, list_files(task.annotations, "annotations"), scan.keys_by_name)
     Store.create(task.store_root, secret.key_id)
     scan = without_erased(scan, secret, tombstones.load(task.store_root))
     films = sum(len(source.keys) for source in scan.sources)

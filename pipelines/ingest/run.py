@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.commit import IngestSummary, commit
+from pipelines.ingest.commit import commit
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import plan
 from pipelines.ingest.scan import list_files, scan_part
+from pipelines.ingest.summary import IngestSummary
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_part
 from pipelines.outcomes.sheet import read_outcome_sheet

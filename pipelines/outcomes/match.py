@@ -66,14 +66,19 @@ class Outcomes:
 
     @property
     def advice(self) -> str:
-        """What to do where many rows have no film; empty where few."""
+        """What to do where many rows have no film or cells are not understood; empty where all is well."""
         without = self.bins.get("no_film", 0)
-        if without <= _MANY * len(self.placed):
-            return ""
-        return (
-            f"{without:,} of {counted(len(self.placed), 'row')} of the table have no film: "
-            "radmill outcomes match shows who nearly matches"
-        )
+        told = []
+        if without > _MANY * len(self.placed):
+            told.append(
+                f"{without:,} of {counted(len(self.placed), 'row')} of the table have no film: "
+                "radmill outcomes match shows who nearly matches"
+            )
+        if self.unread:
+            columns = ", ".join(dict.fromkeys(column for _, column in self.unread))
+            cells = counted(len(self.unread), "cell")
+            told.append(f"{cells} of {columns} not understood: radmill outcomes match shows which")
+        return "; ".join(told)
 
     @property
     def exclusions(self) -> pd.DataFrame:

@@ -44,6 +44,16 @@ def test_help_shows_the_values_that_the_demo_takes(capsys: pytest.CaptureFixture
     assert "pretraining.backbone=resnet10t " in told
 
 
+def test_help_shows_the_values_of_the_study_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    told = help_of("ingest", capsys)
+    assert "study.views=[PA] " in told and "study=hand " in told and "cluster=local " in told
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"radmill \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
 def test_a_jobs_own_keys_have_no_prefix_and_the_important_ones_come_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -40,6 +40,14 @@ def test_an_interval_ends_where_an_auc_does(raw: Path, capsys: pytest.CaptureFix
     assert "WARNING" not in told
 
 
+def test_without_outcomes_nothing_is_evaluated(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"raw={raw}", f"annotations={raw}", f"store={raw.parent}/s", f"out={raw.parent}/o"]
+    assert main(["plan", "run", *words]) == 0
+    told = capsys.readouterr().out
+    assert "outcomes: none, so embeddings alone come out, no probability" in told
+    assert "evaluation:" not in told and "pretrain: 14,000 steps" in told
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.annotations.match import Named, annotators_of, match_names, weights_by_film
+from pipelines.annotations.match import Named, annotators_of, check_any_mask, match_names, weights_by_film
 from pipelines.ingest.decode import Refused
 from storage.errors import InputError
 
@@ -30,6 +30,15 @@ def test_a_name_of_two_films_needs_its_folder() -> None:
     matches, unmatched = match_names(["hand.a0.png", "p1/hand.a0.png"], films)
     assert [match.key for match in matches] == ["k1"]
     assert unmatched == {"hand.a0.png": Refused("no_film", "a mask whose name fits several films")}
+
+
+def test_a_folder_without_any_mask_is_refused() -> None:
+    films = ["p1/left.dcm", "p2/right.dcm"]
+    check_any_mask(Path("masks"), ["stranger.a0.png", "right.a0.png"], films)
+    with pytest.raises(
+        InputError, match=r"None of the 2 files below annotations=masks is named after a film"
+    ):
+        check_any_mask(Path("masks"), ["p1/left.dcm", "p2/right.dcm", "annotators.csv"], films)
 
 
 def test_one_mask_per_film_and_annotator() -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.config import StudyConfig
-from pipelines.ingest.commit import IngestSummary
 from pipelines.ingest.run import ingest
+from pipelines.ingest.summary import IngestSummary
 from storage.config import IngestConfig
 
 CANARY = "canary"

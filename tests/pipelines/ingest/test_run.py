@@ -45,7 +45,8 @@ def test_every_film_mask_and_outcome_goes_in(hospital: Any, tmp_path: Path) -> N
     assert (summary.films, summary.subjects, summary.shards) == (12, 6, shards)
     assert summary.excluded == {"no_film": 1}
     assert str(summary) == (
-        f"12 films of 6 subjects in {shards} shards; 1 left out (1 no_film); exactly on the limit of <= -2.5: 1"
+        f"12 films of 6 subjects in {shards} shards; 0 left out; 1 row of the outcomes not used (1 no_film); "
+        "exactly on the limit of <= -2.5: 1"
     )
     store = Store.open(tmp_path / "store")
     assert sorted(store.manifest["pixels_sha256"].value_counts()) == [1] * 12
@@ -54,6 +55,24 @@ def test_every_film_mask_and_outcome_goes_in(hospital: Any, tmp_path: Path) -> N
     outcomes = store.outcomes.set_index("subject")
     assert list(outcomes.sort_values("t_score")["outcome"]) == [1, 1, 1, 0, 0]
     assert set(outcomes.index) < set(store.manifest["subject"])
+
+
+def test_a_folder_of_films_is_not_taken_for_one_of_masks(hospital: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is named after a film: masks are called"):
+        hospital.ingest(tmp_path / "store", annotations=hospital.raw)
+    assert not (tmp_path / "store" / "CURRENT").exists()
+
+
+def test_the_summary_tells_files_masks_and_rows_apart(hospital: Any, tmp_path: Path) -> None:
+    (hospital.raw / "notes.txt").write_text("no film")
+    hospital.mask(9, 0, "a0")
+    rows = hospital.outcomes.read_text().splitlines()
+    hospital.outcomes.write_text("\n".join([f"{rows[0]},date", *(f"{row},03/04/2020" for row in rows[1:])]))
+    said = str(hospital.ingest(tmp_path / "store"))
+    assert (
+        "; 1 left out (1 not_an_image); 1 mask not used (1 no_film); 1 row of the outcomes not used (" in said
+    )
+    assert "6 cells of date not understood: radmill outcomes match shows which" in said
 
 
 def test_the_summary_tells_the_rule_of_the_stored_outcomes(hospital: Any, tmp_path: Path) -> None:
