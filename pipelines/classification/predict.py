@@ -37,7 +37,7 @@ from pipelines.outcomes.rule import parse_rule
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.segment import segment_store
-from pipelines.segmentation.stored import open_segmentation, regions_of
+from pipelines.segmentation.stored import INFO, open_segmentation, regions_of
 from storage.atomic import write_json
 from storage.manifest import Store
 from storage.schemas import EVALUABLE, FOLDS, REGIONS, SUBJECTS
@@ -150,6 +150,7 @@ def _apply(
     """Segment, read, write the tables; `split` is test for the subjects in `outcomes`, new for others."""
     segmented = segment_store(store, model, finished.study, SegmentationConfig(), progress)
     bones = open_segmentation(store.root, segmented.name)
+    write_json(folder / INFO, {"model_id": segmented.name, "model": str(model.resolve())})
     segmentation = regions_of(store.root, bones, finished.config.regions)
     outside = outside_population(store.manifest, finished.study, population, store.outcomes)
     rows = film_rows(store, segmentation.regions, outcomes, outside)

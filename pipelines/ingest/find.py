@@ -24,8 +24,9 @@ class Located(NamedTuple):
 def find(
     store: Store, raw: Path, secret: Secret, wanted: Collection[str], reason: str, skip: Sequence[Path] = ()
 ) -> list[Located]:
-    """The files below raw of these tokens, given by their beginnings, or of all exclusions with this reason (any: all).
+    """The files below raw that are wanted, or all exclusions with this reason (any: all).
 
+    wanted: beginnings of tokens, of films' keys or of subjects' pseudonyms, as tables and pages show them.
     InputError where raw is not the folder that went into the store.
     """
     names = {secret.token(name): name for name in list_files(raw, "raw", skip)}
@@ -36,10 +37,18 @@ def find(
         )
     fates = _fates(store, reason)
     if not reason:
+        wanted = [*wanted, *_tokens_of(store, tuple(wanted))]
         fates = {token: fate for token, fate in fates.items() if token.startswith(tuple(wanted))}
     unknown = {token for token in names if token not in fates and token.startswith(tuple(wanted) or ("-",))}
     fates |= dict.fromkeys(unknown, "not in the store")
     return [Located(token, names.get(token), fate) for token, fate in sorted(fates.items())]
+
+
+def _tokens_of(store: Store, wanted: tuple[str, ...]) -> list[str]:
+    """Tokens of the films whose key or subject begins so."""
+    films = store.manifest
+    rows = films["key"].str.startswith(wanted) | films["subject"].str.startswith(wanted)
+    return films.loc[rows, "token"].tolist()
 
 
 def _fates(store: Store, reason: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipelines.config import BONES, StudyConfig
 from pipelines.evaluation.ledger import Looks, looks
-from pipelines.segmentation.stored import Segmentation, open_segmentation
+from pipelines.segmentation.stored import INFO, Segmentation, open_segmentation
+from pipelines.training.seen import Seen, seen_by
 from storage.errors import InputError
 from storage.manifest import Store
 from storage.schemas import EXAMS, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
@@ -36,7 +38,8 @@ TRAININGS = {
 class Inputs:
     """What lies in the store and in OUT; whatever is absent is empty or None.
 
-    segmentation: None until the stage segment has finished.
+    segmentation: None until the stage segment, or a finished model, has found the bones; seen: whom its segmenter has
+    met in training.
     source: the stage that the predictions come from, or empty; subjects, exams, regions, folds: its tables; folder:
     where they lie.
     inner, scores: what the inner folds and the regression predicted; protocol: the analysis lock's; looks: how often
@@ -51,6 +54,7 @@ class Inputs:
     population: str
     store: Store
     segmentation: Segmentation | None
+    seen: Seen
     source: str
     folder: Path | None
     subjects: pd.DataFrame
@@ -88,11 +92,14 @@ def collect(store_root: Path, out: Path, study: StudyConfig, oracle: Path | None
     # Children get overlays and features, never a probability, whatever an earlier run left behind.
     source = _source(out) if population == "adult" else ""
     protocol = _json(out / source / "protocol.json") if source else None
+    records = (_json(out / stage / INFO) for stage in ("segment", "evaluate", "predict"))
+    found = next(filter(None, records), {})
     return Inputs(
         study=study,
         population=population,
         store=Store.open(store_root),
-        segmentation=_segmentation(store_root, out),
+        segmentation=open_segmentation(store_root, found["model_id"]) if found else None,
+        seen=_seen(out, found),
         source=source,
         folder=out / source if source else None,
         subjects=_predictions(out / source / "subjects.parquet", SUBJECTS, source),
@@ -125,9 +132,11 @@ def _predictions(path: Path, schema: pa.Schema, source: str) -> pd.DataFrame:
     return read_table(path, schema) if source and path.is_file() else empty(schema)
 
 
-def _segmentation(store_root: Path, out: Path) -> Segmentation | None:
-    record = _json(out / "segment" / "segmentation.json")
-    return open_segmentation(store_root, str(record["model_id"])) if record else None
+def _seen(out: Path, segmentation: Mapping[str, Any]) -> Seen:
+    """By the segmenter where it lay, or in OUT if that was moved; nobody where it is in neither place."""
+    folders = (Path(segmentation.get("model", out)), out / "train-segmenter")
+    folder = next((folder for folder in folders if (folder / "model.json").is_file()), None)
+    return Seen.of(seen_by(folder, "segmenter") if folder else {})
 
 
 def _table(path: Path, schema: pa.Schema) -> pd.DataFrame | None:

@@ -76,14 +76,9 @@ def has_reference(films: pd.DataFrame) -> Any:
 
 
 def trained_on(inputs: Inputs) -> set[str]:
-    """Films that this run's segmenter learned from or was chosen by; none if it was trained elsewhere."""
-    record = next((stage for stage in inputs.stages if stage["stage"] == "train-segmenter"), None)
-    if record is None:
-        return set()
-    annotations, manifest = inputs.store.annotations, inputs.store.manifest
-    if record["config"]["segmentation"]["subjects"] == "without_outcome":
-        manifest = manifest[~manifest["subject"].isin(inputs.store.outcomes["subject"])]
-    return set(annotations["key"][annotations["weight"] > 0]) & set(manifest["key"])
+    """Films that the segmenter learned from or was chosen by, and others of the same subjects."""
+    manifest = inputs.store.manifest
+    return set(manifest.loc[inputs.seen.of_films(manifest), "key"])
 
 
 def _doubt(films: pd.DataFrame) -> dict[str, float] | None:

@@ -33,11 +33,14 @@ class Seen:
         """What `written` made; nobody where nothing was written."""
         return cls(frozenset(written.get("subjects", ())), frozenset(written.get("pixels", ())))
 
+    def of_films(self, films: pd.DataFrame) -> pd.Series[bool]:
+        """Which of a manifest's rows are films that it has seen, or of subjects whom it has seen."""
+        subjects = films["subject"].map(digest).isin(self.subjects)
+        return subjects | films["pixels_sha256"].map(digest).isin(self.pixels)
+
     def among(self, films: pd.DataFrame) -> int:
         """How many of the subjects of a manifest's rows it has seen, themselves or one of their films."""
-        known = films["subject"].map(digest).isin(self.subjects)
-        known |= films["pixels_sha256"].map(digest).isin(self.pixels)
-        return int(films.loc[known, "subject"].nunique())
+        return int(films.loc[self.of_films(films), "subject"].nunique())
 
 
 def written(films: pd.DataFrame) -> Written:

@@ -60,7 +60,7 @@ class FindConfig:
     """Which files are looked for."""
 
     token: str | None = None
-    """One or several tokens, parted by commas, or their beginnings."""
+    """One or several tokens, films' keys or subjects, parted by commas, or their beginnings."""
     reason: str | None = None
     """All files that were left out for this reason; any is all that were left out."""
     key_file: str | None = None

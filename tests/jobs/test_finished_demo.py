@@ -60,6 +60,11 @@ def test_a_finished_model_reads_new_films_and_refuses_its_own(
     assert len(predicted) == 8 and set(predicted["threshold"]) == {predicted["threshold"].iloc[0]}
     assert main(f"evaluate model={model} store={store} out={out}".split()) == 0
     assert "; at the frozen threshold of 0." in capsys.readouterr().out
+    assert main(f"report store={store} out={out}".split()) == 0
+    shown = json.loads((out / "report" / "metrics.json").read_text())
+    found, films = shown["segmentation"], shown["films"]
+    assert found["films"] == films["worst_shown"] + films["rest_shown"] >= 8
+    assert (found["films_tested"], found["films_trained_on"]) == (0, 0)
     evaluated = read_table(out / "evaluate" / "subjects.parquet", schemas.SUBJECTS)
     np.testing.assert_array_equal(evaluated["probability"], predicted["probability"])
     capsys.readouterr()

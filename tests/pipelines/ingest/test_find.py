@@ -31,6 +31,11 @@ def test_tokens_and_reasons(hospital: Hospital, tmp_path: Path) -> None:
     ) > 1
     film = store.manifest.iloc[0]
     [one] = find(store, hospital.raw, secret, [film["token"]], "")
+    assert find(store, hospital.raw, secret, [film["key"][:10]], "") == [one]
+    its = store.manifest[store.manifest["subject"] == film["subject"]]
+    assert {found.token for found in find(store, hospital.raw, secret, [film["subject"]], "")} == {
+        *its["token"]
+    }
     assert one.fate == "in the store" and secret.token(str(one.name)) == film["token"]
     (hospital.raw / "letter.txt").unlink()
     assert [one.name for one in find(store, hospital.raw, secret, [token], "")] == [None]

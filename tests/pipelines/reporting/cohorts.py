@@ -14,6 +14,7 @@ from pipelines.config import StudyConfig
 from pipelines.evaluation.ledger import lock, record
 from pipelines.reporting.build import build_report
 from pipelines.reporting.config import ReportingConfig
+from pipelines.training import seen
 from storage import schemas
 from storage.arrays import create_array, writing_group
 from storage.atomic import new_folder, write_json, write_text
@@ -258,8 +259,10 @@ def dice_of(found: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * (found & truth).sum() / total) if total else np.nan
 
 
-def write_records(out: Path) -> None:
-    """What the trainers and the jobs layer leave behind."""
+def write_records(store: Store, out: Path) -> None:
+    """What the trainers and the jobs layer leave behind; whoever has no outcome trained the segmenter."""
+    films = store.manifest
+    learnt = films[~films["subject"].isin(store.outcomes["subject"])]
     for stage in ("ingest", "train-segmenter", "segment", "pretrain", "classify"):
         record = {
             "stage": stage,
@@ -267,12 +270,14 @@ def write_records(out: Path) -> None:
             "seconds": 61.5,
             "peak_memory_mb": 900,
         }
-        config = {"segmentation": {"subjects": "without_outcome"}}
-        write_json(out / stage / "provenance.json", record | {"versions": {"torch": "2.0"}, "config": config})
+        write_json(out / stage / "provenance.json", record | {"versions": {"torch": "2.0"}, "config": {}})
     for stage, last in (("train-segmenter", 400), ("pretrain", 300)):
         rows = [{"step": step, "loss": 2 / step, "lr": 0.1} for step in range(1, last + 1)]
         for row in rows[99::100]:
             row["dice" if stage == "train-segmenter" else "effective_rank"] = 0.5 + row["step"] / 1000
         write_text(out / stage / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        write_json(out / stage / "model.json", {"training": {"steps": last, "films": 40, "dice": 0.93}})
+        training = {"steps": last, "films": 40, "dice": 0.93}
+        write_json(
+            out / stage / "model.json", {"training": training, "seen": {"segmenter": seen.written(learnt)}}
+        )
     write_text(out / "resolved.yaml", "study:\n  name: hand <b>\n")

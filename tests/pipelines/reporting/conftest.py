@@ -32,7 +32,7 @@ def run(cohorts: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     finished = cohorts.Run(root / "store", root / "out", root / "oracle.json")
     cohorts.write_segmentation(store, finished.out)
     cohorts.write_predictions(finished.out / "classify", store)
-    cohorts.write_records(finished.out)
+    cohorts.write_records(store, finished.out)
     write_json(finished.oracle, {"auc": 0.9, "low": 0.85, "high": 0.95})
     finished.report()
     return finished

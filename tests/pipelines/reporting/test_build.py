@@ -315,7 +315,7 @@ class TestAbsent:
     def test_a_store_alone_says_what_comes_next(self, cohorts: ModuleType, tmp_path: Path) -> None:
         store = cohorts.make_store(tmp_path / "store", 6, 3)
         words = Page(cohorts.Run(store.root, tmp_path / "out").report()).text
-        assert "The films have not been segmented yet" in words
+        assert "The bones have not been looked for yet" in words
         assert "There are no predictions yet; the stage classify comes first." in words
         assert "Nothing was trained in this run." in words
         assert "The stages left no record of their times and versions." in words
@@ -341,7 +341,7 @@ class TestAbsent:
     ) -> None:
         store = cohorts.make_store(tmp_path / "store", 6, 4, age_years=age_years, kind="real")
         cohorts.write_segmentation(store, tmp_path / "out")
-        cohorts.write_records(tmp_path / "out")
+        cohorts.write_records(store, tmp_path / "out")
         children = cohorts.Run(store.root, tmp_path / "out")
         assert "Outside the intended population." in children.report(population)
         assert children.metrics["subjects"]["rows"] == [] and children.metrics["evaluation"] is None
