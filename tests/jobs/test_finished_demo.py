@@ -55,11 +55,11 @@ def test_a_finished_model_reads_new_films_and_refuses_its_own(
     assert main(f"ingest raw={raw}/films outcomes={raw}/outcomes.csv store={store}".split()) == 0
     capsys.readouterr()
     assert main(f"predict model={model} store={store} out={out}".split()) == 0
-    assert "(probability at least 0." in capsys.readouterr().out
+    assert "(probability at least 0." in capsys.readouterr().err
     predicted = read_table(out / "predict" / "subjects.parquet", schemas.SUBJECTS)
     assert len(predicted) == 8 and set(predicted["threshold"]) == {predicted["threshold"].iloc[0]}
     assert main(f"evaluate model={model} store={store} out={out}".split()) == 0
-    assert "; at the frozen threshold of 0." in capsys.readouterr().out
+    assert "; at the frozen threshold of 0." in capsys.readouterr().err
     assert main(f"report store={store} out={out}".split()) == 0
     shown = json.loads((out / "report" / "metrics.json").read_text())
     found, films = shown["segmentation"], shown["films"]

@@ -19,6 +19,7 @@ SCRIPT = Path(__file__).with_name("lab")
 ROOT = Path(__file__).parents[2]
 MAX_ARRAY = 101
 Break = Callable[[str, str], None]  # how (kill or cut), node
+Partition = Callable[[str], None]  # state (DOWN or UP)
 # Of another lab on this machine, such as one that you keep up by hand, these differ.
 PLACE = {"LAB_PREFIX": "radtest", "LAB_NET": "10.79.0", "LAB_PORT": "33090"}
 SHAPE = {"LAB_GPUS": "2", "LAB_MAX_ARRAY": str(MAX_ARRAY), "LAB_CPUS": "4", "LAB_MEM": "7000"}
@@ -83,6 +84,17 @@ def break_node(lab: Lab) -> Iterator[Break]:
     while _idle() != len(lab.nodes):
         assert time.monotonic() < deadline, "nodes are not idle after 120 s"
         time.sleep(0.5)
+
+
+@pytest.fixture
+def partition(lab: Lab) -> Iterator[Partition]:
+    """partition("DOWN"): jobs of the partition wait until it is UP again."""
+
+    def update(word: str) -> None:
+        subprocess.run(["scontrol", "update", "PartitionName=main", f"State={word}"], check=True)
+
+    yield update
+    update("UP")
 
 
 def _idle() -> int:

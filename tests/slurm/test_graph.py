@@ -1,9 +1,8 @@
 """Stages that wait for one another on the lab."""
 
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from cluster.queue import job_states
 from cluster.resources import Resources
 from storage.errors import ClusterError
 from tests.slurm import tasks
-from tests.slurm.conftest import Lab, python, wait_for
+from tests.slurm.conftest import Partition, python, wait_for
 
 pytestmark = pytest.mark.slurm
 SMALL = Resources(memory_gb=0.4, timeout_min=5)
@@ -88,23 +87,12 @@ def test_a_failing_middle_does_not_hold_up_what_follows(slurm: ClusterConfig, tm
     assert "FileNotFoundError: x misses middle" in log.read_text()
 
 
-@pytest.fixture
-def state(lab: Lab) -> Iterator[Callable[[str], None]]:
-    """state("DOWN"): jobs of the partition wait until it is UP again."""
-
-    def update(word: str) -> None:
-        subprocess.run(["scontrol", "update", "PartitionName=main", f"State={word}"], check=True)
-
-    yield update
-    update("UP")
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_submitter_killed_beside_sbatch_goes_on_there(
-    slurm: ClusterConfig, tmp_path: Path, state: Callable[[str], None], when: str
+    slurm: ClusterConfig, tmp_path: Path, partition: Partition, when: str
 ) -> None:
     """before it submits c, or after, when Slurm has the job and graph.json does not"""
-    state("DOWN")
+    partition("DOWN")
     first = python(SUBMITTER, json.dumps(asdict(slurm)), str(tmp_path), when)
     assert first.stdout is not None and first.stdout.readline() == "half\n", first.communicate()
     first.kill()
@@ -113,7 +101,7 @@ def test_a_submitter_killed_beside_sbatch_goes_on_there(
     assert list(half.nodes) == ["a", "b"] and not half.whole
     unknown = strays(tmp_path / "graph")
     assert len(unknown) == (when == "after")
-    state("UP")
+    partition("UP")
     ids = submit_graph(chain(tmp_path), slurm, tmp_path / "graph", owner="me")
     assert not set(unknown) & set(ids["c"]) and strays(tmp_path / "graph") == []
     assert all(one.finished for one in job_states(unknown).values())

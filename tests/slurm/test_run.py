@@ -18,7 +18,7 @@ from cluster.graph_file import read_graph
 from cluster.queue import job_states
 from jobs.overview import StepStatus, overview
 from jobs.submission import Submission
-from tests.slurm.conftest import Break, Lab, wait_for
+from tests.slurm.conftest import Break, Lab, Partition, wait_for
 
 pytestmark = pytest.mark.slurm
 
@@ -147,10 +147,11 @@ def test_a_whole_run_in_the_users_own_sbatch(lab: Lab, raw: Path, tmp_path: Path
 
 @pytest.mark.timeout(1200)
 def test_what_a_lost_node_took_along_is_asked_for_again_elsewhere(
-    lab: Lab, raw: Path, tmp_path: Path, break_node: Break
+    lab: Lab, raw: Path, tmp_path: Path, partition: Partition, break_node: Break
 ) -> None:
     """On a cluster that requeues nothing, and with nobody left to ask: that takes a person, and retry."""
     out = tmp_path / "out"
+    partition("DOWN")  # until all is said of its jobs
     radmill(*run_words(raw, tmp_path), *ON_LAB.split())
     nodes = read_graph(Submission.of(out).folder).nodes
     scans = nodes["ingest-scan"].ids
@@ -158,6 +159,7 @@ def test_what_a_lost_node_took_along_is_asked_for_again_elsewhere(
         subprocess.run(["scontrol", "update", f"JobId={job}", "Requeue=0"], check=True)
     later = [one for node in list(nodes.values())[2:] for one in node.ids]
     subprocess.run(["scancel", *whole_jobs(later)], check=True)
+    partition("UP")
     deadline = time.monotonic() + 300
     while not (running := {k: v for k, v in job_states(scans).items() if v.state == "RUNNING" and v.node}):
         assert time.monotonic() < deadline

@@ -23,10 +23,10 @@ HOLD = """
     from storage.lock import FolderLock
     with FolderLock(Path(sys.argv[1]), "radmill ingest"):
         if os.fork() == 0:  # a worker that outlives its parent
+            print("held", flush=True)  # the child runs: its copy of the descriptor is closed
             os.close(1)
             time.sleep(20)
             os._exit(0)
-        print("held", flush=True)
         time.sleep(20)
 """
 
