@@ -90,22 +90,19 @@ def classify(
     write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = subject_outcomes(store, study)
     rounds, last = rounds_of(store, split, outcomes), final_round(split, outcomes)
-    encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
-    folders = dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last))
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
-    bones, segmentation = segmentation, regions_of(store.root, segmentation, config.regions)
-    read = replace(study, regions=study.names(config.regions))
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
-    labelled = _labelled(store, bones, segmentation, config, read, outcomes, outside, progress)
+    regions = regions_of(store.root, segmentation, config.regions)
+    read = replace(study, regions=study.names(config.regions))
+    labelled = _labelled(store, segmentation, regions, config, read, outcomes, outside, progress)
     tuning = None
     if config.encoder == "fine_tuned":
-        features, num_regions = labelled.segments(encoder), len(read.regions)
-        tuning = fine_tuning(
-            segmentation, labelled.rows, features, folder, config, num_regions, supervised, session
-        )
-    else:
-        for reader in folders:
+        rows, features = labelled.rows, labelled.segments(encoder)
+        tuning = fine_tuning(regions, rows, features, folder, config, len(read.regions), supervised, session)
+    encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
+    if not tuning:
+        for reader in dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last)):
             labelled.segments(reader)  # into the cache, on all CPUs
     fitting = Fitting(
         labelled=labelled,
