@@ -17,8 +17,9 @@ from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.encoder import masked
 from pipelines.pretraining.method import UNKNOWN, Method, gather_views
 from pipelines.pretraining.methods import build_method
-from pipelines.pretraining.multicrop import as_crops, draw_views, render
+from pipelines.pretraining.multicrop import draw_views
 from pipelines.pretraining.probes import probe
+from pipelines.pretraining.render import render
 from pipelines.pretraining.samples import Samples, balanced
 from pipelines.training.learner import Batch
 
@@ -118,11 +119,11 @@ class PretrainingLearner:
     @torch.no_grad()
     def views(self, batch: Batch) -> list[Tensor]:
         """Global views, then local ones, each (views * N, 1, size, size) with views outermost."""
-        crops_N2SS = as_crops(batch["image"], batch["mask"])
-        affine, light, first = batch["affine"], batch["light"], self._config.num_global
-        views = [render(crops_N2SS, affine[:, :first], light[:, :first], self._config.global_size)]
-        if self._config.num_local:
-            views.append(render(crops_N2SS, affine[:, first:], light[:, first:], self._config.local_size))
+        crops, affine, light = (batch["image"], batch["mask"]), batch["affine"], batch["light"]
+        config, first = self._config, self._config.num_global
+        views = [render(*crops, affine[:, :first], light[:, :first], config.global_size)]
+        if config.num_local:
+            views.append(render(*crops, affine[:, first:], light[:, first:], config.local_size))
         return views
 
     def validate(self, model: nn.Module, step: int) -> dict[str, float]:

@@ -1,26 +1,19 @@
 """Multi-crop views of bones, conventional and content-aware (https://arxiv.org/abs/2006.09882, section 3.2).
 
-1. `draw_views` draws rotation, shift, flips, brightness, contrast and a square box for each view, as numbers.
-   Content-aware, it takes the first of 64 boxes with enough of the mask, counted in a summed-area table of
-   the rotated and shifted mask on a coarse grid; where none has enough, the one with most, and says so.
-2. `render` makes the views: one bilinear resampling for all of the geometry, then brightness and contrast,
-   and the Hadamard product with the mask.
-
-Both are pure: a view depends on (seed, epoch, sample, view) and its crop alone.
+`draw_views` draws rotation, shift, flips, brightness, contrast and a square box for each view, as numbers, which
+`render.render` makes into pictures. Content-aware, it takes the first of 64 boxes with enough of the mask, counted
+in a summed-area table of the rotated and shifted mask on a coarse grid; where none has enough, the one with most,
+and says so. It is pure: a view's numbers depend on (seed, epoch, sample, view) and its crop's mask alone.
 Names: N crops of side S, V views of side T. Places on a crop or a view run from -1 to 1 in each of x, y.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipelines.pretraining.philox import uniforms
 
@@ -29,7 +22,6 @@ SHIFT = 0.1  # share of the side
 LIGHT = 0.5  # brightness and contrast vary by this share
 CANDIDATES = 64
 GRID = 64  # cells along a side, on which the content of boxes is counted
-CACHED = 4  # crops rendered together on a CPU, where they stay in its cache
 
 Floats = NDArray[np.float32]
 
@@ -112,7 +104,7 @@ def _summed_area(masks_NSS: NDArray[np.uint8], rotation_NV22: Floats, shift_NV2:
     """
     bone_NSS = (masks_NSS > 0).view(np.uint8)
     affine_NV23 = np.concatenate((rotation_NV22, -rotation_NV22 @ shift_NV2[..., None]), axis=-1)
-    pixel_NV23 = _in_pixels(affine_NV23, GRID, masks_NSS.shape[1])
+    pixel_NV23 = in_pixels(affine_NV23, GRID, masks_NSS.shape[1])
     table_NVGG = np.empty((*shift_NV2.shape[:2], GRID + 1, GRID + 1), np.int32)
     for n, v in np.ndindex(shift_NV2.shape[:2]):
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
@@ -121,7 +113,7 @@ def _summed_area(masks_NSS: NDArray[np.uint8], rotation_NV22: Floats, shift_NV2:
     return table_NVGG
 
 
-def _in_pixels(affine_NV23: Floats, target: int, side: int) -> Floats:
+def in_pixels(affine_NV23: Floats, target: int, side: int) -> Floats:
     """From pixels of a square of side `target` to those of one of side `side`: pixel p lies at (2 p + 1) / side - 1."""
     linear_NV22, offset_NV2 = affine_NV23[..., :2], affine_NV23[..., 2]
     first_NV2 = linear_NV22.sum(-1) * np.float32(1 / target - 1) + offset_NV2
@@ -140,69 +132,3 @@ def _content(
     below, above = (table_NVGG[n, v, y, x1] - table_NVGG[n, v, y, x0] for y in (y1, y0))
     share: Floats = ((below - above) / size_NVC**2).astype(np.float32)
     return share
-
-
-def as_crops(images_NSS: Tensor, masks_NSS: Tensor) -> Tensor:
-    """What `render` takes, N2SS in float32, of images and masks in uint8."""
-    crops_N2SS = torch.stack((images_NSS, (masks_NSS > 0).to(torch.uint8)), dim=1).float()
-    crops_N2SS[:, 0] /= 255
-    return crops_N2SS
-
-
-def render(crops_N2SS: Tensor, affine_NV23: Tensor, light_NV2: Tensor, size: int) -> Tensor:
-    """Views (V * N, 1, size, size) of crops whose channels are image in [0, 1] and mask; views outermost.
-
-    Brightness scales; contrast stretches about the mean inside the mask. Outside the mask a view is 0. Values
-    may pass 1: clipping them, as screens do, would only lose texture.
-    """
-    way = _render_on_cpu if crops_N2SS.device.type == "cpu" else _render_at_once
-    return way(crops_N2SS, affine_NV23, light_NV2, size)
-
-
-def _render_at_once(crops_N2SS: Tensor, affine_NV23: Tensor, light_NV2: Tensor, size: int) -> Tensor:
-    """View by view, all crops together, wherever they are."""
-    views = zip(affine_NV23.unbind(1), light_NV2.unbind(1), strict=True)
-    return torch.cat(
-        [_lit(_sampled(crops_N2SS, affine_N23, size), light_N2) for affine_N23, light_N2 in views]
-    )
-
-
-def _sampled(crops_N2SS: Tensor, affine_N23: Tensor, size: int) -> Tensor:
-    """One view of each crop and its mask, N2TT; bilinear, 0 around the crop."""
-    centre_T = (2 * torch.arange(size, device=crops_N2SS.device, dtype=torch.float32) + 1) / size - 1
-    a_N1123 = affine_N23[:, None, None]
-    # written out: autocast would round a matrix product to bfloat16, which moves places by a pixel
-    x_N1T2 = a_N1123[..., 0] * centre_T[None, None, :, None]
-    y_NT12 = a_N1123[..., 1] * centre_T[None, :, None, None] + a_N1123[..., 2]
-    return F.grid_sample(crops_N2SS, x_N1T2 + y_NT12, align_corners=False)
-
-
-def _render_on_cpu(crops_N2SS: Tensor, affine_NV23: Tensor, light_NV2: Tensor, size: int) -> Tensor:
-    """The same by OpenCV, which is faster there, a few crops at a time in one place: no new pages are asked for."""
-    crops = crops_N2SS.numpy()
-    num_crops, num_views = affine_NV23.shape[:2]
-    pixel_NV23 = _in_pixels(affine_NV23.numpy(), size, crops.shape[-1])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    views_VN1TT = torch.empty((num_views, num_crops, 1, size, size))
-    place = torch.empty((CACHED, 2, size, size))
-    for view, start in product(range(num_views), range(0, num_crops, CACHED)):
-        chosen = slice(start, start + CACHED)
-        seen_N2TT = place[: len(crops[chosen])]
-        for crop_2SS, pixel_23, seen_2TT in zip(
-            crops[chosen], pixel_NV23[chosen, view], seen_N2TT.numpy(), strict=True
-        ):
-            for plane_SS, seen_TT in zip(crop_2SS, seen_2TT, strict=True):
-                cv2.warpAffine(plane_SS, pixel_23, (size, size), dst=seen_TT, flags=flags)
-        views_VN1TT[view, chosen] = _lit(seen_N2TT, light_NV2[chosen, view])
-    return views_VN1TT.flatten(0, 1)
-
-
-def _lit(seen_N2TT: Tensor, light_N2: Tensor) -> Tensor:
-    """The views N1TT in their light, 0 outside the mask; what was seen is used up."""
-    mask_N1TT = seen_N2TT[:, 1:].ge_(0.5)
-    image_N1TT = seen_N2TT[:, :1].mul_(mask_N1TT)
-    area_N111 = mask_N1TT.sum((2, 3), keepdim=True).clamp(min=1)
-    mean_N111 = image_N1TT.sum((2, 3), keepdim=True) / area_N111
-    brightness_N111, contrast_N111 = light_N2[:, :, None, None, None].unbind(1)
-    image_N1TT *= brightness_N111 * contrast_N111
-    return image_N1TT.addcmul_(mask_N1TT, brightness_N111 * (1 - contrast_N111) * mean_N111)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pipelines.config import StudyConfig
 from pipelines.pretraining.config import PretrainingConfig
 from pipelines.pretraining.crops import square_crop
-from pipelines.pretraining.multicrop import ViewDraws, as_crops, draw_views, render
+from pipelines.pretraining.multicrop import ViewDraws, draw_views
+from pipelines.pretraining.render import render
 from pipelines.reporting.overlays import stretch
 from pipelines.reporting.palette import INK, SECOND, drawing, region_colours
 from pipelines.segmentation.stored import Segmentation
@@ -91,7 +92,7 @@ def cut(
     samples_N = np.arange(len(crops_N2SS), dtype=np.int64)
     content = config.min_content if content_aware else 0.0
     draws = draw_views(crops_N2SS[:, 1], samples_N, config.seed, 0, np.asarray(scales, np.float32), content)
-    tensors = as_crops(torch.from_numpy(crops_N2SS[:, 0]), torch.from_numpy(crops_N2SS[:, 1]))
+    images_NSS, masks_NSS = torch.from_numpy(crops_N2SS).unbind(1)
     affine, light = torch.from_numpy(draws.affine_NV23), torch.from_numpy(draws.light_NV2)
     images: list[NDArray[np.float32]] = []
     for first, last, size in (
@@ -99,8 +100,8 @@ def cut(
         (config.num_global, config.num_views, config.local_size),
     ):
         if last > first:
-            views = render(tensors, affine[:, first:last], light[:, first:last], size)
-            images += list(views[:, 0].reshape(last - first, len(tensors), size, size).numpy())
+            views = render(images_NSS, masks_NSS, affine[:, first:last], light[:, first:last], size)
+            images += list(views[:, 0].reshape(last - first, len(samples_N), size, size).numpy())
     return draws, images
 
 

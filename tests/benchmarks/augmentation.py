@@ -26,7 +26,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from pipelines.pretraining.config import PretrainingConfig
-from pipelines.pretraining.multicrop import as_crops, draw_views, render
+from pipelines.pretraining.multicrop import draw_views
+from pipelines.pretraining.render import render
 
 SIDE = 256
 CONFIG = PretrainingConfig()
@@ -51,12 +52,12 @@ def ours(images: Bytes, masks: Bytes, epoch: int) -> int:
     """What a loader's thread and the step do for a batch."""
     scales = np.array([GLOBAL[2]] * GLOBAL[0] + [LOCAL[2]] * LOCAL[0], np.float32)
     draws = draw_views(masks, np.arange(len(images)), 0, epoch, scales, CONFIG.min_content)
-    crops = as_crops(torch.from_numpy(images), torch.from_numpy(masks))
+    crops = torch.from_numpy(images), torch.from_numpy(masks)
     affine, light = torch.from_numpy(draws.affine_NV23), torch.from_numpy(draws.light_NV2)
     first = GLOBAL[0]
     views = [
-        render(crops, affine[:, :first], light[:, :first], GLOBAL[1]),
-        render(crops, affine[:, first:], light[:, first:], LOCAL[1]),
+        render(*crops, affine[:, :first], light[:, :first], GLOBAL[1]),
+        render(*crops, affine[:, first:], light[:, first:], LOCAL[1]),
     ]
     return sum(map(len, views))
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from pipelines.pretraining import multicrop
-from pipelines.pretraining.multicrop import GRID, ViewDraws, as_crops, draw_views, render
+from pipelines.pretraining import render as module
+from pipelines.pretraining.multicrop import GRID, ViewDraws, draw_views
+from pipelines.pretraining.render import render
 
 SCALES_V2 = np.array([(0.14, 1.0)] * 2 + [(0.05, 0.14)] * 4, np.float32)
 
@@ -24,18 +25,19 @@ def bars(count: int, side: int, width: float = 0.15) -> tuple[np.ndarray, np.nda
     return images, masks
 
 
-def crops_of(images: np.ndarray, masks: np.ndarray) -> torch.Tensor:
-    crops = as_crops(torch.from_numpy(images), torch.from_numpy(masks))
-    torch.testing.assert_close(crops, torch.from_numpy(np.stack((images / 255, masks), 1)).float())
-    return crops
+Crops = tuple[torch.Tensor, torch.Tensor]  # images and masks NSS in uint8
+
+
+def crops_of(images: np.ndarray, masks: np.ndarray) -> Crops:
+    return torch.from_numpy(images), torch.from_numpy(masks)
 
 
 def draw(masks: np.ndarray, samples: np.ndarray, min_content: float = 0.1, **place: int) -> ViewDraws:
     return draw_views(masks, samples, place.get("seed", 5), place.get("epoch", 2), SCALES_V2, min_content)
 
 
-def render_all(crops: torch.Tensor, draws: ViewDraws, size: int) -> torch.Tensor:
-    views = render(crops, torch.from_numpy(draws.affine_NV23), torch.from_numpy(draws.light_NV2), size)
+def render_all(crops: Crops, draws: ViewDraws, size: int) -> torch.Tensor:
+    views = render(*crops, torch.from_numpy(draws.affine_NV23), torch.from_numpy(draws.light_NV2), size)
     return views.unflatten(0, (len(SCALES_V2), -1)).transpose(0, 1)
 
 
@@ -45,8 +47,8 @@ def test_a_view_does_not_depend_on_its_batch() -> None:
     part = draw(masks[[7, 2]], np.array([7, 2]))
     for name in ("affine_NV23", "light_NV2", "content_NV", "fell_back_NV"):
         assert np.array_equal(getattr(part, name), getattr(whole, name)[[7, 2]]), name
-    crops = crops_of(images, masks)
-    assert torch.equal(render_all(crops[[7, 2]], part, 32), render_all(crops, whole, 32)[[7, 2]])
+    seen, two = crops_of(images, masks), crops_of(images[[7, 2]], masks[[7, 2]])
+    assert torch.equal(render_all(two, part, 32), render_all(seen, whole, 32)[[7, 2]])
 
 
 @pytest.mark.parametrize("place", [{"seed": 6}, {"epoch": 3}])
@@ -139,10 +141,10 @@ def test_no_change_gives_the_masked_crop_and_a_shift_moves_it() -> None:
     crops = crops_of(images, masks)
     affine = torch.eye(2, 3).expand(3, 1, 2, 3).clone()
     light = torch.ones(3, 1, 2)
-    masked = crops[:, :1] * crops[:, 1:]
-    torch.testing.assert_close(render(crops, affine, light, 40), masked, atol=1e-5, rtol=0)
+    masked = (crops[0] / 255 * crops[1])[:, None]
+    torch.testing.assert_close(render(*crops, affine, light, 40), masked, atol=1e-5, rtol=0)
     affine[..., 0, 2] = 2 * 3 / 40
-    moved = render(crops, affine, light, 40)
+    moved = render(*crops, affine, light, 40)
     torch.testing.assert_close(moved[..., :-3], masked[..., 3:], atol=1e-4, rtol=0)
     assert (moved[..., -3:] == 0).all()
 
@@ -152,8 +154,8 @@ def test_a_gpu_would_render_the_same() -> None:
     crops, draws = crops_of(images, masks), draw(masks, np.arange(6))
     numbers = torch.from_numpy(draws.affine_NV23), torch.from_numpy(draws.light_NV2)
     for size in (64, 33):
-        expected = multicrop._render_at_once(crops, *numbers, size)
-        differs = (render(crops, *numbers, size) - expected).abs() > 1e-3
+        expected = module._at_once(*crops, *numbers, size)
+        differs = (render(*crops, *numbers, size) - expected).abs() > 1e-3
         assert differs.float().mean() < 1e-4  # where a mask is half there, rounding decides
 
 
@@ -161,10 +163,10 @@ def test_brightness_scales_and_contrast_stretches_about_the_bones_mean() -> None
     images, masks = bars(2, 40)
     crops = crops_of(images, masks)
     affine = torch.eye(2, 3).expand(2, 1, 2, 3)
-    seen = render(crops, affine, torch.tensor([0.5, 1.5]).expand(2, 1, 2), 40)
+    seen = render(*crops, affine, torch.tensor([0.5, 1.5]).expand(2, 1, 2), 40)
     for number in range(2):
-        bone = crops[number, 1] > 0
-        plain = crops[number, 0][bone] * 0.5
+        bone = crops[1][number] > 0
+        plain = crops[0][number][bone] / 255 * 0.5
         expected = (plain - plain.mean()) * 1.5 + plain.mean()
         torch.testing.assert_close(seen[number, 0][bone], expected, atol=1e-5, rtol=0)
         assert (seen[number, 0][~bone] == 0).all()
