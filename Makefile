@@ -12,7 +12,7 @@ help:
 	@echo "make demo      phantoms through every stage to a report, on this machine (6 to 8 minutes on 2 cores)"
 	@echo "make slurm-lab a Slurm cluster of three nodes on this machine (root, Debian packages; tests/slurm/lab down ends it)"
 	@echo "make test      linters, types, arrows and the fast suite"
-	@echo "make test-all  the same and what is slow: chaos, browser, Slurm, real films (three quarters of an hour)"
+	@echo "make test-all  the same and what is slow: chaos, browser, Slurm, real films (half an hour)"
 	@echo "make gpu-check speed, waiting and memory of both trainings on a GPU, where there is one"
 	@echo "make format    let ruff tidy the code"
 	@echo "make clean     remove the environment and the demo's output"
