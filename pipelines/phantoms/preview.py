@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.contact_sheet import paint_outlines, tiled, write_png
+from pipelines.contact_sheet import paint_outlines, stamped, tiled, write_png
 from pipelines.phantoms.arrays import Floats
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.film import Film, render, subject_of
@@ -25,7 +25,7 @@ def write_preview(
     for number in range(films):
         cells.append(_cell(render(subject_of(config, number), 0, config), outlined=number % 2 == 1))
         progress(number + 1, films, "films")
-    return write_png(path, tiled(cells, columns))
+    return write_png(path, stamped(tiled(cells, columns)))
 
 
 def _cell(film: Film, outlined: bool) -> Floats:

@@ -14,15 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from pipelines.contact_sheet import REGION_COLOURS
+
 INK = "#1b2733"
 MUTED = "#66727f"
 HAIRLINE = "#d9dfe5"
 ACCENT = "#17607d"
 SECOND = "#b3781f"
 PALE = "#a9c4d1"
-
-# Bright enough for a dark film, dark enough for white paper, neighbours on the hand far apart in hue.
-REGION_COLOURS = ("#4f8fe8", "#22b3a0", "#f0a02e", "#e5594f", "#a774dd", "#6dbb4c", "#e57fb4")
 
 FONTS = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 

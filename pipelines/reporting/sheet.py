@@ -8,9 +8,18 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.contact_sheet import paint_outlines, tiled, write_png
+from pipelines.contact_sheet import (
+    AMBER,
+    GRAY,
+    STAMP,
+    Picture,
+    paint_outlines,
+    stamped,
+    tiled,
+    write_png,
+    write_words,
+)
 from pipelines.progress import Progress, silent
 from pipelines.reporting.overlays import stretch
 from storage.care import look
@@ -19,10 +28,6 @@ from storage.manifest import Store
 
 CELL_WIDTH, CELL_HEIGHT, CAPTION = 260, 320, 34
 SHOWN_HEIGHT = 1200
-STAMP = "PHANTOM DATA"
-_AMBER, _GRAY = (60, 170, 240), (190, 190, 190)
-
-Picture = NDArray[np.uint8]
 
 
 def write_film(path: Path, store: Store, row: Mapping[str, Any]) -> Path:
@@ -31,7 +36,7 @@ def write_film(path: Path, store: Store, row: Mapping[str, Any]) -> Path:
     size = max(1, round(row["width"] * scale)), max(1, round(row["height"] * scale))
     picture = _drawn(store, row["key"], size, masks=True)
     if row["data_kind"] == "phantom":
-        _write(picture, STAMP, (6, 22), _AMBER, 0.6)
+        write_words(picture, STAMP, (6, 22), AMBER, 0.6)
     return write_png(path, picture)
 
 
@@ -59,9 +64,7 @@ def write_sheet(
         progress(len(cells), len(rows), "films drawn")
     sheet = tiled(cells, min(columns, len(cells)))
     if any(row["data_kind"] == "phantom" for row in rows):
-        band = np.zeros((28, sheet.shape[1], 3), np.uint8)
-        _write(band, STAMP, (6, 20), _AMBER, 0.6)
-        sheet = np.concatenate([band, sheet])
+        sheet = stamped(sheet)
     write_png(path, sheet)
     return len(rows)
 
@@ -96,8 +99,8 @@ def _cell(store: Store, row: Mapping[str, Any], masks: bool) -> Picture:
     left = (CELL_WIDTH - width) // 2
     cell[:height, left : left + width] = _drawn(store, row["key"], (width, height), masks)
     said = [row["laterality"] or "-", row["view"] or "-"]
-    _write(cell, f"{row['key'][:10]} {' '.join(said)}", (4, CELL_HEIGHT - 20), _GRAY, 0.42)
-    _write(cell, ", ".join(flags(row)), (4, CELL_HEIGHT - 6), _AMBER, 0.4)
+    write_words(cell, f"{row['key'][:10]} {' '.join(said)}", (4, CELL_HEIGHT - 20), GRAY, 0.42)
+    write_words(cell, ", ".join(flags(row)), (4, CELL_HEIGHT - 6), AMBER, 0.4)
     return cell
 
 
@@ -108,9 +111,3 @@ def _drawn(store: Store, key: str, size: tuple[int, int], masks: bool) -> Pictur
     for mask in store.read_masks(key).values() if masks else ():
         paint_outlines(picture, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST))
     return picture
-
-
-def _write(
-    picture: Picture, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float
-) -> None:
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)

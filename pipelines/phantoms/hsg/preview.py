@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.contact_sheet import paint_outlines, tiled, write_png
+from pipelines.contact_sheet import paint_outlines, stamped, tiled, write_png
 from pipelines.phantoms.arrays import Floats
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.cohort import check_config, exams_of, scene_of
@@ -33,7 +33,7 @@ def write_preview(path: Path, config: PhantomsConfig, exams: int = 10, progress:
         ]
         cells += row + [np.zeros((CELL, CELL, 3), np.uint8)] * (FILMS - len(row))
         progress(number + 1, exams, "exams")
-    return write_png(path, tiled(cells, FILMS))
+    return write_png(path, stamped(tiled(cells, FILMS)))
 
 
 def _cell(film: Film, scene: Scene, outlined: bool) -> Floats:
