@@ -25,12 +25,16 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
+from pipelines.heap import keep_freed_memory
 from storage.errors import Quarantined, StorageError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _START_S = 300.0  # imports from a busy network file system
+_KEPT_MB = (
+    64  # the pixels of one film; what is larger goes back to the system, and does not stay below the cap
+)
 _ATTEMPTS = 2  # a child killed from outside (another's memory, an operator) is not the file's fault
 
 
@@ -133,6 +137,7 @@ class GuardedPool:
         self._idle: SimpleQueue[GuardedWorker] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
+        keep_freed_memory(_KEPT_MB)  # in which the answers arrive
         self._threads = ThreadPoolExecutor(processes)
         self._ahead = 4 * processes
 
@@ -202,6 +207,7 @@ def _serve(connection: Connection[Any, Any], memory_bytes: int, imports: list[st
     for module in imports:
         importlib.import_module(module)
     answers = os.fdopen(recv_handle(connection), "wb")
+    keep_freed_memory(_KEPT_MB)
     _cap_memory(memory_bytes)
     connection.send(True)
     while True:

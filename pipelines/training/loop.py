@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pipelines.heap import keep_freed_memory
 from pipelines.progress import Progress, silent
 from pipelines.training import checkpoint
 from pipelines.training.config import TrainingConfig
@@ -41,6 +42,7 @@ from storage.sampler import SampleOrder, SamplerState
 __all__ = ["Batch", "FitResult", "Learner", "fit", "save_weights"]
 
 NAMED = 8  # samples that an error names
+_KEPT_MB = 512  # of activations
 _STEP, _VALIDATION = 0, 1  # streams of randomness
 
 
@@ -70,6 +72,8 @@ def fit(
     finite, ConfigError if the batch is smaller than the number of ranks. The caller seeds (seeding.py) before
     it builds the model.
     """
+    if session.device.type == "cpu":
+        keep_freed_memory(_KEPT_MB)
     training, order = set_up(learner, config, session, folder, generation)
     model = distributed(learner.model, session) if session.world_size > 1 else learner.model
     todo = positions(training, order, config, session)
