@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 .PHONY: help demo test test-all gpu-check check lint types arrows format clean
 
 help:
-	@echo "make demo      phantoms through every stage to a report, on this machine (6 to 8 minutes on 2 cores)"
+	@echo "make demo      phantoms through every stage to a report, on this machine (4 to 8 minutes on 2 cores)"
 	@echo "make slurm-lab a Slurm cluster of three nodes on this machine (root, Debian packages; tests/slurm/lab down ends it)"
 	@echo "make test      linters, types, arrows and the fast suite"
 	@echo "make test-all  the same and what is slow: chaos, browser, Slurm, real films (half an hour)"
