@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from pipelines.training.loop import fit
 from pipelines.training.session import DistributedSession, Session
 
 CROPS, SIDE = 512, 64
+TRAINING = "training"
 
 
 def on_ray(context: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A worker of Ray Train."""
+    """A worker of Ray Train; its thread, and those that it starts, are named so that they are told from Ray's."""
+    Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(TRAINING)
     session = DistributedSession(
         context.rank, context.world_size, context.device, context.report, context.stop_requested
     )
