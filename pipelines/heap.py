@@ -1,7 +1,7 @@
 """Freed memory kept for what comes next.
 
 glibc gives blocks of more than a few megabytes back to the system when they are freed, and asks for new pages, zeroed
-and mapped one by one, for the next film or step: a third of a decoder's time, a sixth of a training step's on a CPU.
+and mapped one by one, for the next film or step: a fifth of a decoder's time, a sixth of a training step's on a CPU.
 """
 
 from __future__ import annotations
