@@ -90,6 +90,8 @@ def classify(
     write_json(folder / "protocol.json", {"id": identity, **protocol})
     outcomes = subject_outcomes(store, study)
     rounds, last = rounds_of(store, split, outcomes), final_round(split, outcomes)
+    encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
+    readers = dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last))
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
@@ -100,9 +102,8 @@ def classify(
     if config.encoder == "fine_tuned":
         rows, features = labelled.rows, labelled.segments(encoder)
         tuning = fine_tuning(regions, rows, features, folder, config, len(read.regions), supervised, session)
-    encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
-    if not tuning:
-        for reader in dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last)):
+    else:
+        for reader in readers:
             labelled.segments(reader)  # into the cache, on all CPUs
     fitting = Fitting(
         labelled=labelled,

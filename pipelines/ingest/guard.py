@@ -32,9 +32,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _START_S = 300.0  # imports from a busy network file system
-_KEPT_MB = (
-    64  # the pixels of one film; what is larger goes back to the system, and does not stay below the cap
-)
+# The pixels of one film. What is larger goes back to the system: kept, it would count against the cap on memory.
+_KEPT_MB = 64
 _ATTEMPTS = 2  # a child killed from outside (another's memory, an operator) is not the file's fault
 
 
@@ -137,7 +136,7 @@ class GuardedPool:
         self._idle: SimpleQueue[GuardedWorker] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
-        keep_freed_memory(_KEPT_MB)  # in which the answers arrive
+        keep_freed_memory(_KEPT_MB)  # encoded films arrive here, one like the other
         self._threads = ThreadPoolExecutor(processes)
         self._ahead = 4 * processes
 
