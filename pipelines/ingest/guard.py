@@ -17,7 +17,7 @@ import resource
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
@@ -152,7 +152,11 @@ class GuardedPool:
         self._threads.shutdown()
 
     def map(self, work: Callable[[GuardedWorker, T], R], items: Iterable[T]) -> Iterator[R]:
-        """The results of work(worker, item), in the order of the items; the first exception ends it."""
+        """The results of work(worker, item), in the order of the items.
+
+        The first exception ends it, once nothing of this call runs any more: what had begun has come to its
+        end, what had not is left out.
+        """
 
         def lent(item: T) -> R:
             worker = self._idle.get()
@@ -162,12 +166,16 @@ class GuardedPool:
                 self._idle.put(worker)
 
         waiting: deque[Future[R]] = deque()
-        for item in items:
-            waiting.append(self._threads.submit(lent, item))
-            if len(waiting) > self._ahead:  # a future takes kilobytes: never as many as there are files
+        try:
+            for item in items:
+                waiting.append(self._threads.submit(lent, item))
+                if len(waiting) > self._ahead:  # a future takes kilobytes: never as many as there are files
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        except Exception:  # not Ctrl-C: leaving the pool ends what runs
+            wait([future for future in waiting if not future.cancel()])
+            raise
 
 
 def _shared_memory(connection: Connection[Any, Any], child: int | None) -> mmap.mmap:

@@ -79,3 +79,20 @@ def test_a_pool_passes_errors_on() -> None:
         GuardedPool(1, memory_gb=0.5, timeout_s=20, imports=["workers"]) as pool,
     ):
         list(pool.map(lambda worker, _: worker.call(workers.fail), range(3)))
+
+
+def test_an_error_comes_when_nothing_of_its_map_runs_any_more() -> None:
+    began, ended = [], []
+
+    def work(worker: GuardedWorker, item: int) -> None:
+        began.append(item)
+        try:
+            worker.call(workers.sleep if item else workers.fail, *([0.5] if item else []))
+        finally:
+            ended.append(item)
+
+    with GuardedPool(2, memory_gb=0.5, timeout_s=20, imports=["workers"]) as pool:
+        with pytest.raises(KeyError):
+            list(pool.map(work, range(8)))
+        assert sorted(began) == sorted(ended) and len(ended) < 8
+        assert list(pool.map(lambda worker, item: worker.call(workers.double, item), range(2))) == [0, 2]
