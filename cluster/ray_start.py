@@ -90,6 +90,7 @@ def _common(address: str, ports: PortBlock, folder: Path, allocation: Allocation
         f"--dashboard-agent-listen-port={ports[AGENT_HTTP]}",
         f"--dashboard-agent-grpc-port={ports[AGENT_GRPC]}",
         f"--metrics-export-port={ports[METRICS]}",
+        "--include-log-monitor=false",  # it sends what workers print to the driver, and nobody asks for that
         "--min-worker-port=0",
         "--max-worker-port=0",
     ]

@@ -77,7 +77,7 @@ def by_ray(folder: Path, steps: int) -> tuple[float, float]:
     seen: list[Spent] = []
 
     def look(done: int, total: int, note: str) -> None:
-        if WARM <= done < total:
+        if WARM <= done < total and (not seen or done > 0.9 * total):  # looking costs too
             seen.append(spent())
 
     train_on_workers(
