@@ -96,7 +96,10 @@ def _measures(measured_N: Floats, predicted_N: Floats, weights_BN: Floats) -> di
     difference_N, middle_N = predicted_N - measured_N, (predicted_N + measured_N) / 2
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample without spread, or empty, has no r
         variance_B, own_B = covariance(measured_N, measured_N), covariance(predicted_N, predicted_N)
-        bias_B, spread_B = mean(difference_N), np.sqrt(covariance(difference_N, difference_N))
+        bias_B = mean(difference_N)
+        spread_B = np.sqrt(
+            covariance(difference_N, difference_N) * total_B / (total_B - 1)
+        )  # the sample's SD
         return {
             "r": covariance(measured_N, predicted_N) / np.sqrt(variance_B * own_B),
             "mae": mean(np.abs(difference_N)),

@@ -12,7 +12,7 @@ import pandas as pd
 from pipelines.evaluation import metrics
 from pipelines.evaluation.cohort import Cohort, mean_defined
 from pipelines.evaluation.delong import delong_difference
-from pipelines.evaluation.intervals import corrected_resampled_t, percentile_interval
+from pipelines.evaluation.intervals import auc_interval, corrected_resampled_t, percentile_interval
 from pipelines.evaluation.metrics import Floats
 
 POOLED_MEASURES: dict[str, Callable[..., Floats]] = {
@@ -31,7 +31,8 @@ def mean_auc(
     """
     value = float(mean_defined(cohort.within_fold_auc(score_NR, cohort.once))[0])
     resampled_B = mean_defined(cohort.within_fold_auc(score_NR, weights_BN))
-    return percentile_interval(value, resampled_B, cohort.widening if trained else 1.0).to_dict()
+    counts = _people(cohort, score_NR)
+    return auc_interval(value, resampled_B, *counts, cohort.widening if trained else 1.0).to_dict()
 
 
 def auc_per_fold(cohort: Cohort) -> list[dict[str, float]]:
@@ -68,12 +69,24 @@ def pooled(cohort: Cohort, probability_NR: Floats, weights_BN: Floats) -> dict[s
         columns = [measure(cohort.outcome_N, probability_N, weights) for probability_N in probability_NR.T]
         return mean_defined(np.stack(columns, axis=1))
 
-    return {
-        name: percentile_interval(
-            float(over_repeats(measure, cohort.once)[0]), over_repeats(measure, weights_BN), cohort.widening
-        ).to_dict()
-        for name, measure in POOLED_MEASURES.items()
-    }
+    found: dict[str, Any] = {}
+    for name, measure in POOLED_MEASURES.items():
+        value, resampled_B = float(over_repeats(measure, cohort.once)[0]), over_repeats(measure, weights_BN)
+        if name == "auc":
+            counts = _people(cohort, probability_NR)
+            interval = auc_interval(value, resampled_B, *counts, cohort.widening)
+        else:
+            interval = percentile_interval(value, resampled_B, cohort.widening)
+        found[name] = interval.to_dict()
+    return found
+
+
+def _people(cohort: Cohort, score_NR: Floats) -> tuple[int, int]:
+    """Subjects with a score who have a positive, and a negative outcome; one of several rows may have both."""
+    scored_N = np.isfinite(score_NR).any(axis=1)
+    subjects_N = np.array(cohort.subjects)
+    positive, negative = (len(np.unique(subjects_N[scored_N & (cohort.outcome_N == y)])) for y in (1, 0))
+    return positive, negative
 
 
 def paired_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> dict[str, float]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from pipelines.evaluation.metrics import Floats, Ints
 
@@ -75,6 +75,28 @@ def percentile_interval(
     ends = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = np.clip(value + widening * (ends - value), lowest, highest)
     return Interval(value, float(low), float(high))
+
+
+def auc_interval(
+    value: float, resampled_B: Floats, positives: int, negatives: int, widening: float = 1.0
+) -> Interval:
+    """`percentile_interval` of an AUC, also where it is 1 or 0 in every resample: that is not certainty.
+
+    There it reaches as far as the AUC theta with |theta - value| = z sqrt(theta (1 - theta) (1 + (N - 1)
+    ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (positives negatives)), N the mean of the two counts
+    (method 5 of Newcombe 2006).
+    """
+    interval = percentile_interval(value, resampled_B, widening)
+    if not np.isclose(value, (0, 1)).any() or not np.isclose(interval.low, interval.high):
+        return interval
+    z_square, more = stats.norm.ppf((1 + LEVEL) / 2) ** 2, (positives + negatives) / 2 - 1
+
+    def excess(theta: float) -> float:  # of an AUC of 1; 0 is its mirror image
+        factor = 1 + more * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return float((1 - theta) * positives * negatives - z_square * theta * factor)
+
+    reach = min(widening * (1 - optimize.brentq(excess, 0.0, 1.0)), 1.0)
+    return Interval(value, 1 - reach, 1.0) if value > 0.5 else Interval(value, 0.0, reach)
 
 
 def wilson(count: int, total: int) -> Interval:

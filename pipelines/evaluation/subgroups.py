@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.evaluation.cohort import Cohort, mean_defined
-from pipelines.evaluation.intervals import percentile_interval, wilson
+from pipelines.evaluation.intervals import auc_interval, wilson
 from pipelines.evaluation.metrics import Confusion, Floats, auc
 
 LEAST_OF_A_CLASS = 5
@@ -65,7 +65,7 @@ def _group(
         "n": n,
         "positive": positive,
         "enough": True,
-        "auc": percentile_interval(float(point[0]), resampled_B, cohort.widening).to_dict(),
+        "auc": auc_interval(float(point[0]), resampled_B, positive, n - positive, cohort.widening).to_dict(),
         **{
             name: wilson(int(shares[name][0][0]), int(shares[name][1][0])).to_dict()
             for name in ("sensitivity", "specificity")

@@ -44,6 +44,15 @@ def test_changes_are_named(tmp_path: Path) -> None:
     assert changed.changes() == ["config.segmentation.steps: 10 -> 20", 'inputs.store: "abc" -> "abd"']
 
 
+def test_a_digest_is_not_shown(tmp_path: Path) -> None:
+    StageFolder(tmp_path / "predict", {"inputs": {"store": "0a" * 32, "population": "adult"}}).begin(
+        fresh=False
+    )
+    asked = {"inputs": {"store": "0b" * 32, "population": "child"}}
+    changes = StageFolder(tmp_path / "predict", asked).changes()
+    assert changes == ['inputs.population: "adult" -> "child"', "inputs.store: other content"]
+
+
 def test_unfinished_attempt_is_kept_and_another_question_is_not(tmp_path: Path) -> None:
     path = tmp_path / "pretrain"
     folder = StageFolder(path, ASKED)

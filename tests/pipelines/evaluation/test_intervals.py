@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from pipelines.evaluation.cohort import Cohort
 from pipelines.evaluation.intervals import (
+    auc_interval,
     bootstrap_weights,
     corrected_resampled_t,
     fold_widening,
@@ -166,3 +167,23 @@ def test_bootstrap_interval_of_the_auc_covers_the_truth() -> None:
         interval = percentile_interval(0.0, auc(outcome_N, score_N, weights_BN))
         covered += interval.low <= true_auc <= interval.high
     assert 0.91 <= covered / 200 <= 0.98
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(10, 10), (4, 60)])
+def test_an_auc_of_one_is_not_certain(positives: int, negatives: int) -> None:
+    always = np.ones(50)
+    top = auc_interval(1.0, always, positives, negatives)
+    bottom = auc_interval(0.0, always - 1, positives, negatives)
+    assert top.high == 1 and (bottom.low, bottom.high) == (0, pytest.approx(1 - top.low))
+    theta, mean_count = top.low, (positives + negatives) / 2
+    variance = theta * (1 - theta) / (positives * negatives)
+    variance *= 1 + (mean_count - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+    assert 1 - theta == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-6)
+    assert auc_interval(1.0, always, 4 * positives, 4 * negatives).low > top.low
+    assert auc_interval(1.0, always, positives, negatives, widening=1.5).low < top.low
+
+
+def test_an_auc_whose_resamples_differ_has_their_interval() -> None:
+    resampled_B = np.linspace(0.7, 0.9, 50)
+    assert auc_interval(0.8, resampled_B, 10, 10, 1.2) == percentile_interval(0.8, resampled_B, 1.2)
+    assert np.isnan(auc_interval(np.nan, np.full(5, np.nan), 0, 10).low)
