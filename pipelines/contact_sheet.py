@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +30,7 @@ def paint_outlines(cell_HW3: Picture, labels_HW: NDArray[np.uint8]) -> None:
     cell_HW3[rim] = _COLOURS_73[(cv2.dilate(labels_HW, square)[rim].astype(int) - 1) % len(_COLOURS_73)]
 
 
-def tiled(cells: Sequence[NDArray[Any]], columns: int) -> NDArray[Any]:
+def tiled(cells: Sequence[Picture], columns: int) -> Picture:
     """Cells of one size in rows; the last row is filled up with black."""
     blank = np.zeros_like(cells[0])
     full = [*cells, *[blank] * (-len(cells) % columns)]
@@ -53,7 +52,7 @@ def write_words(
     cv2.putText(picture_HW3, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
 
 
-def write_png(path: Path, picture_HW3: NDArray[Any]) -> Path:
+def write_png(path: Path, picture_HW3: Picture) -> Path:
     """Write a picture in blue, green and red."""
     write_bytes(path, cv2.imencode(".png", picture_HW3)[1].tobytes())
     return path

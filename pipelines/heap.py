@@ -10,14 +10,24 @@ import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _KEPT = 4  # times the largest block
+_LARGEST_ONCE_MB = 32
+_LIBC = ctypes.CDLL(None)
 
 
 def keep_freed_memory(largest_mb: int) -> None:
-    """From now on, keep freed blocks up to this size, about four times as much in all.
+    """From now on, keep freed blocks up to this size, of the main thread about four times as much in all.
 
-    Nothing happens where the C library has no mallopt, as musl's.
+    Older versions of glibc keep blocks of 32 MB at most. Other C libraries, without mallopt, go on as ever.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, largest_mb << 20)
-        mallopt(_TRIM_THRESHOLD, min(_KEPT * largest_mb << 20, 2**31 - 1))
+    mallopt = getattr(_LIBC, "mallopt", None)
+    for size_mb in (largest_mb, min(largest_mb, _LARGEST_ONCE_MB)):
+        # A threshold of either kind ends glibc's own growth of both: the second alone would do harm.
+        if mallopt is not None and mallopt(_MMAP_THRESHOLD, size_mb << 20):
+            mallopt(_TRIM_THRESHOLD, min(_KEPT * size_mb << 20, 2**31 - 1))
+            return
+
+
+def give_freed_memory_back() -> None:
+    """To the system, once, whatever is kept."""
+    if trim := getattr(_LIBC, "malloc_trim", None):
+        trim(0)

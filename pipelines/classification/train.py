@@ -95,16 +95,16 @@ def classify(
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
     check_segmented(store, segmentation.regions, set(films["key"]))
     outside = outside_population(films, study, "adult", store.outcomes)
-    regions = regions_of(store.root, segmentation, config.regions)
+    chosen = regions_of(store.root, segmentation, config.regions)
     read = replace(study, regions=study.names(config.regions))
-    labelled = _labelled(store, segmentation, regions, config, read, outcomes, outside, progress)
+    labelled = _labelled(store, segmentation, chosen, config, read, outcomes, outside, progress)
     tuning = None
     if config.encoder == "fine_tuned":
-        rows, features = labelled.rows, labelled.segments(encoder)
-        tuning = fine_tuning(regions, rows, features, folder, config, len(read.regions), supervised, session)
+        rows, segments = labelled.rows, labelled.segments(encoder)
+        tuning = fine_tuning(chosen, rows, segments, folder, config, len(read.regions), supervised, session)
     else:
         for reader in readers:
-            labelled.segments(reader)  # into the cache, on all CPUs
+            labelled.segments(reader)  # into STORE/arrays, on all CPUs
     fitting = Fitting(
         labelled=labelled,
         encoders=encoders,
@@ -149,15 +149,16 @@ def _protocol(
 
 def _labelled(
     store: Store,
-    bones: Segmentation,
     segmentation: Segmentation,
+    chosen: Segmentation,
     config: ClassificationConfig,
     study: StudyConfig,
     outcomes: Mapping[str, int],
     outside: set[str],
     progress: Progress,
 ) -> Labelled:
-    regions = segmentation.regions
+    """segmentation: of the bones, whose cortices are measured; chosen: of the regions that are read."""
+    regions = chosen.regions
     rows = film_rows(store, regions[regions["subject"].isin(outcomes)], outcomes, outside)
     usable = rows[rows["evaluable"]]
     if usable.empty:
@@ -170,7 +171,7 @@ def _labelled(
     @lru_cache(maxsize=1)
     def segments(encoder: Path) -> Segments:
         return Segments(
-            features_ND=region_features(store, segmentation, encoder, usable, config, progress),
+            features_ND=region_features(store, chosen, encoder, usable, config, progress),
             region_N=region_indices(usable, study),
             subject_N=usable["subject"].to_numpy(str),
             outcome_N=usable["outcome"].to_numpy(np.int64),
@@ -179,7 +180,7 @@ def _labelled(
     return Labelled(
         rows=rows,
         segments=segments,
-        cortical=subject_indices(bones, sorted(outcomes), outside),
+        cortical=subject_indices(segmentation, sorted(outcomes), outside),
         measured={str(name): float(value) for name, value in people(store)["score"].items()},
     )
 

@@ -32,17 +32,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _START_S = 300.0  # imports from a busy network file system
-# The pixels of one film. What is larger goes back to the system: kept, it would count against the cap on memory.
-_KEPT_MB = 64
+_KEPT_MB = 64  # the pixels of most films
 _ATTEMPTS = 2  # a child killed from outside (another's memory, an operator) is not the file's fault
 
 
 class _DiedError(Exception):
-    """The child went away without an answer."""
+    """The child went away without an answer; where that happens again, the file is refused."""
 
-    def __init__(self, killed: bool) -> None:
+    def __init__(self, reason: str, detail: str) -> None:
         super().__init__()
-        self.killed = killed
+        self.refusal = Quarantined(reason, detail)
 
 
 class GuardedWorker:
@@ -64,10 +63,8 @@ class GuardedWorker:
             try:
                 return self._ask(function, arguments)
             except _DiedError as error:
-                killed = error.killed
-        if killed:
-            raise Quarantined("timeout", "the decoder was killed twice, probably for its memory")
-        raise Quarantined("unreadable", "the decoder crashed")
+                refusal = error.refusal
+        raise refusal
 
     def close(self) -> None:
         """End the child; a call that waits for it fails."""
@@ -83,7 +80,16 @@ class GuardedWorker:
                 raise Quarantined("timeout", "decoding took longer than ingest.timeout_s")
             answer, error = _read(self._answers, connection.recv())
         except (EOFError, OSError) as broken:
-            raise _DiedError(self._stop() == -signal.SIGKILL) from broken
+            if self._stop() == -signal.SIGKILL:
+                raise _DiedError(
+                    "timeout", "the decoder was killed twice, probably for its memory"
+                ) from broken
+            raise _DiedError("unreadable", "the decoder crashed") from broken
+        if isinstance(
+            error, MemoryError
+        ):  # perhaps for what it kept of files before: a new child has nothing
+            self._stop()
+            raise _DiedError("timeout", "decoding took more memory than ingest.memory_gb")
         if error is not None:
             raise error
         result: T = answer
@@ -147,8 +153,7 @@ class GuardedPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._workers:
-            worker.close()
+        self._close_workers()
         self._threads.shutdown()
 
     def map(self, work: Callable[[GuardedWorker, T], R], items: Iterable[T]) -> Iterator[R]:
@@ -173,9 +178,16 @@ class GuardedPool:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        except Exception:  # not Ctrl-C: leaving the pool ends what runs
-            wait([future for future in waiting if not future.cancel()])
+        except BaseException as error:
+            running = [future for future in waiting if not future.cancel()]
+            if not isinstance(error, (Exception, GeneratorExit)):  # Ctrl-C, which waits for nobody
+                self._close_workers()
+            wait(running)
             raise
+
+    def _close_workers(self) -> None:
+        for worker in self._workers:
+            worker.close()
 
 
 def _shared_memory(connection: Connection[Any, Any], child: int | None) -> mmap.mmap:
@@ -230,8 +242,6 @@ def _answer(
 ) -> tuple[object, Exception | None]:
     try:
         return function(*arguments), None
-    except MemoryError:
-        return None, Quarantined("timeout", "decoding took more memory than ingest.memory_gb")
     except Exception as error:
         return None, error
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.contact_sheet import paint_outlines, stamped, tiled, write_png
-from pipelines.phantoms.arrays import Floats
+from pipelines.contact_sheet import Picture, paint_outlines, stamped, tiled, write_png
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.film import Film, render, subject_of
 from pipelines.progress import Progress, silent
@@ -28,8 +27,8 @@ def write_preview(
     return write_png(path, stamped(tiled(cells, columns)))
 
 
-def _cell(film: Film, outlined: bool) -> Floats:
-    """One film, HxWx3 uint8, as a viewer shows it: bone bright, optionally with the truth's outlines."""
+def _cell(film: Film, outlined: bool) -> Picture:
+    """One film as a viewer shows it: bone bright, optionally with the truth's outlines."""
     gray = film.pixels.astype(np.float32) / (2**film.bits - 1)
     gray = 1 - gray if film.photometric == "MONOCHROME1" else gray
     size = (max(1, round(film.pixels.shape[1] * CELL_ROWS / film.pixels.shape[0])), CELL_ROWS)

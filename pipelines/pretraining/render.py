@@ -32,10 +32,11 @@ def _at_once(
 ) -> Tensor:
     """A view of all crops at a time."""
     crops_N2SS = torch.stack((images_NSS / 255, (masks_NSS > 0).float()), dim=1)
-    views = zip(affine_NV23.unbind(1), light_NV2.unbind(1), strict=True)
-    return torch.cat(
-        [_lit(_sampled(crops_N2SS, affine_N23, size), light_N2) for affine_N23, light_N2 in views]
-    )
+    num_crops, num_views = affine_NV23.shape[:2]
+    views_VN1TT = crops_N2SS.new_empty((num_views, num_crops, 1, size, size))
+    for view in range(num_views):
+        views_VN1TT[view] = _lit(_sampled(crops_N2SS, affine_NV23[:, view], size), light_NV2[:, view])
+    return views_VN1TT.flatten(0, 1)
 
 
 def _sampled(crops_N2SS: Tensor, affine_N23: Tensor, size: int) -> Tensor:
@@ -55,8 +56,8 @@ def _on_cpu(
     num_crops, num_views = affine_NV23.shape[:2]
     pixel_NV23 = in_pixels(affine_NV23.numpy(), size, images_NSS.shape[-1])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    views_VN1TT = torch.empty((num_views, num_crops, 1, size, size))
-    seen_V2TT = torch.empty((num_views, 2, size, size))
+    views_VN1TT = torch.empty((num_views, num_crops, 1, size, size), dtype=torch.float32)
+    seen_V2TT = torch.empty((num_views, 2, size, size), dtype=torch.float32)
     crop_2SS = np.empty((2, *images_NSS.shape[1:]), np.float32)
     for n, (image_SS, mask_SS) in enumerate(zip(images_NSS.numpy(), masks_NSS.numpy(), strict=True)):
         np.divide(image_SS, np.float32(255), out=crop_2SS[0])

@@ -37,7 +37,7 @@ class TrainingConfig:
     loader_workers: int = -1
     """Threads that prepare batches ahead; -1 is one beside a GPU, and none beside a CPU, which the steps keep busy."""
     threads: int = 0
-    """Threads of torch on the CPU; 0 leaves them as they are. Results are bitwise equal for equal threads."""
+    """Threads of torch and OpenCV on the CPU; 0: torch's as they are. Results are bitwise equal for equal threads."""
     bf16: bool = True
     """Mixed precision, where the device computes bfloat16 natively."""
     ema: float = 0.0

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipelines.heap import keep_freed_memory
+from pipelines.heap import give_freed_memory_back, keep_freed_memory
 from pipelines.progress import Progress, silent
 from pipelines.training import checkpoint
 from pipelines.training.config import TrainingConfig
@@ -109,6 +110,7 @@ def fit(
             began = ended
     if training.averages:
         learner.model.load_state_dict(training.average.state_dict())
+    give_freed_memory_back()
     return FitResult(training.step, training.best_step, training.best_score, training.metrics, stopped)
 
 
@@ -139,6 +141,7 @@ def set_up(
     order = SampleOrder(learner.num_samples, config.seed, generation)
     if config.threads:
         torch.set_num_threads(config.threads)
+    cv2.setNumThreads(torch.get_num_threads())  # views are rendered by OpenCV, which would take all CPUs
     folder.mkdir(parents=True, exist_ok=True)
     learner.model.to(session.device)
     if session.device.type == "cuda":

@@ -8,12 +8,14 @@ workers' threads those that Ray's core names.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import psutil
 
 HERE = Path(__file__).parent
 WORKERS, WARM = 2, 50
+LOOK_S = 5.0  # between two looks at the processes: each costs what would be counted as Ray's
 RAYS_THREADS = (
     "grpc",
     "worker.io",
@@ -75,10 +78,13 @@ def by_ray(folder: Path, steps: int) -> tuple[float, float]:
     from cluster.workers import train_on_workers
 
     seen: list[Spent] = []
+    looked = -math.inf
 
     def look(done: int, total: int, note: str) -> None:
-        if WARM <= done < total and (not seen or done > 0.9 * total):  # looking costs too
+        nonlocal looked
+        if WARM <= done < total and time.monotonic() > looked + LOOK_S:
             seen.append(spent())
+            looked = time.monotonic()
 
     train_on_workers(
         on_ray,
@@ -92,6 +98,8 @@ def by_ray(folder: Path, steps: int) -> tuple[float, float]:
         stop_file=folder / "stop",
         progress=look,
     )
+    if len(seen) < 2:
+        raise SystemExit(f"{steps} steps are too few to be looked at twice, {LOOK_S:.0f} s apart.")
     rays, workers = seen[-1].rays - seen[0].rays, seen[-1].workers - seen[0].workers
     return steady_s(folder, WARM), rays / (rays + workers)
 

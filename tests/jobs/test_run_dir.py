@@ -48,9 +48,13 @@ def test_a_digest_is_not_shown(tmp_path: Path) -> None:
     StageFolder(tmp_path / "predict", {"inputs": {"store": "0a" * 32, "population": "adult"}}).begin(
         fresh=False
     )
-    asked = {"inputs": {"store": "0b" * 32, "population": "child"}}
+    asked = {"inputs": {"store": "0b" * 32, "population": "child", "model": "0c" * 32}}
     changes = StageFolder(tmp_path / "predict", asked).changes()
-    assert changes == ['inputs.population: "adult" -> "child"', "inputs.store: other content"]
+    assert changes == [
+        "inputs.model: unset -> some content",
+        'inputs.population: "adult" -> "child"',
+        "inputs.store: other content",
+    ]
 
 
 def test_unfinished_attempt_is_kept_and_another_question_is_not(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.contact_sheet import paint_outlines, stamped, tiled, write_png
-from pipelines.phantoms.arrays import Floats
+from pipelines.contact_sheet import AMBER, Picture, paint_outlines, stamped, tiled, write_png, write_words
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.cohort import check_config, exams_of, scene_of
 from pipelines.phantoms.hsg.film import Film, Scene
@@ -36,8 +35,8 @@ def write_preview(path: Path, config: PhantomsConfig, exams: int = 10, progress:
     return write_png(path, stamped(tiled(cells, FILMS)))
 
 
-def _cell(film: Film, scene: Scene, outlined: bool) -> Floats:
-    """One film, HxWx3 uint8, as a viewer shows it, with the exam's kind and the tubes' states."""
+def _cell(film: Film, scene: Scene, outlined: bool) -> Picture:
+    """One film as a viewer shows it, with the exam's kind and the tubes' states."""
     gray = film.pixels.astype(np.float32) / (2**scene.room.bits - 1)
     gray = 1 - gray if scene.room.monochrome1 else gray
     small = cv2.resize(gray, (CELL, CELL), interpolation=cv2.INTER_AREA)
@@ -45,5 +44,5 @@ def _cell(film: Film, scene: Scene, outlined: bool) -> Floats:
     if outlined:
         paint_outlines(cell, cv2.resize(film.truth_HW, (CELL, CELL), interpolation=cv2.INTER_NEAREST))
     words = f"{scene.exam.kind} {scene.exam.right.state}/{scene.exam.left.state} {film.moment.name}"
-    cv2.putText(cell, words, (5, CELL - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 255, 255), 1, cv2.LINE_AA)
+    write_words(cell, words, (5, CELL - 6), AMBER, 0.36)
     return cell

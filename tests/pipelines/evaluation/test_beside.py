@@ -240,7 +240,9 @@ class TestMeasuredValue:
         difference = predicted - measured
         assert found["r"]["value"] == pytest.approx(stats.pearsonr(measured, predicted).statistic)
         assert found["bias"]["value"] == pytest.approx(difference.mean())
-        assert found["upper"]["value"] == pytest.approx(difference.mean() + 1.96 * difference.std())
+        reach = 1.96 * difference.std(ddof=1)
+        limits = difference.mean() - reach, difference.mean() + reach
+        assert (found["lower"]["value"], found["upper"]["value"]) == pytest.approx(limits)
         tilt = stats.linregress((measured + predicted) / 2, difference).slope
         assert found["tilt"]["value"] == pytest.approx(tilt) and tilt < 0
         fisher = stats.pearsonr(measured, predicted).confidence_interval()

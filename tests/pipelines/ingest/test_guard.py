@@ -51,6 +51,11 @@ def test_too_much_memory_and_the_next_call_works(worker: GuardedWorker) -> None:
     assert worker.call(workers.fill, 1) == 1 << 20
 
 
+def test_what_earlier_files_left_in_memory_costs_no_file(worker: GuardedWorker) -> None:
+    worker.call(workers.hoard, 300)
+    assert worker.call(workers.fill, 400) == 400 << 20
+
+
 def test_a_crash_costs_one_file(worker: GuardedWorker) -> None:
     assert refused(worker, workers.die, signal.SIGSEGV).reason == "unreadable"
     assert worker.call(workers.double, 1) == 2
@@ -93,6 +98,21 @@ def test_an_error_comes_when_nothing_of_its_map_runs_any_more() -> None:
 
     with GuardedPool(2, memory_gb=0.5, timeout_s=20, imports=["workers"]) as pool:
         with pytest.raises(KeyError):
-            list(pool.map(work, range(8)))
-        assert sorted(began) == sorted(ended) and len(ended) < 8
+            list(pool.map(work, range(200)))
+        assert sorted(began) == sorted(ended) and len(ended) < 200
         assert list(pool.map(lambda worker, item: worker.call(workers.double, item), range(2))) == [0, 2]
+
+
+def test_ctrl_c_waits_for_no_decoder() -> None:
+    def work(worker: GuardedWorker, item: int) -> None:
+        if item == 0:
+            raise KeyboardInterrupt
+        worker.call(workers.sleep, 600.0)
+
+    began = time.monotonic()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        GuardedPool(2, memory_gb=0.5, timeout_s=600, imports=["workers"]) as pool,
+    ):
+        list(pool.map(work, range(8)))
+    assert time.monotonic() - began < 60

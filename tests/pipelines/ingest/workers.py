@@ -11,6 +11,8 @@ import numpy as np
 
 from storage.errors import Quarantined
 
+_HOARD: list[np.ndarray] = []
+
 
 def double(value: int) -> int:
     return 2 * value
@@ -30,6 +32,10 @@ def sleep(seconds: float) -> None:
 
 def fill(megabytes: int) -> int:
     return int(np.ones(megabytes << 20, np.uint8).sum())
+
+
+def hoard(megabytes: int) -> None:
+    _HOARD.append(np.ones(megabytes << 20, np.uint8))
 
 
 def die(signal_number: int) -> None:

@@ -1,4 +1,4 @@
-"""The contact sheet is a picture of the asked size."""
+"""The contact sheet is a picture of the asked size that says what it shows."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ def test_preview_is_a_grid_of_films(tmp_path: Path) -> None:
     config = PhantomsConfig(height=160, width=128)
     path = write_preview(tmp_path / "sheets" / "adult.png", config, films=5, columns=3)
     with Image.open(path) as sheet:
+        assert sheet.crop((0, 0, sheet.width, BAND)).getbbox(), "PHANTOM DATA is missing"
         assert sheet.size == (3 * round(128 * CELL_ROWS / 160), BAND + 2 * CELL_ROWS)

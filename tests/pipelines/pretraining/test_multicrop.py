@@ -174,7 +174,8 @@ def test_brightness_scales_and_contrast_stretches_about_the_bones_mean() -> None
 
 def test_mixed_precision_does_not_move_pixels() -> None:
     images, masks = bars(2, 64)
-    crops, draws = crops_of(images, masks), draw(masks, np.arange(2))
-    plain = render_all(crops, draws, 32)
+    draws = draw(masks, np.arange(2))
+    drawn = (*crops_of(images, masks), torch.from_numpy(draws.affine_NV23), torch.from_numpy(draws.light_NV2))
+    plain = module._at_once(*drawn, 32)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(render_all(crops, draws, 32), plain)
+        assert torch.equal(module._at_once(*drawn, 32), plain)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -51,6 +52,12 @@ def script(small: ModuleType, *arguments: object) -> subprocess.Popen[bytes]:
     """small_fit.py in a process of its own."""
     command = [sys.executable, str(small.__file__), *map(str, arguments)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+def test_views_are_rendered_on_as_many_threads_as_a_step_has(small: ModuleType, tmp_path: Path) -> None:
+    cv2.setNumThreads(torch.get_num_threads() + 1)
+    small.small_fit(tmp_path)
+    assert cv2.getNumThreads() == torch.get_num_threads()
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
+from pipelines.contact_sheet import BAND
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.cohort import exams_of, write_cohort
-from pipelines.phantoms.hsg.preview import write_preview
+from pipelines.phantoms.hsg.preview import CELL, FILMS, write_preview
 from storage.codec import decode_png
 from storage.errors import ConfigError
 
@@ -108,6 +110,7 @@ def test_what_there_is_not_is_refused(tmp_path: Path, key: str, value: str) -> N
     assert not (tmp_path / "x").exists()
 
 
-def test_preview_is_a_picture(tmp_path: Path) -> None:
-    path = write_preview(tmp_path / "sheet.png", CONFIG, exams=2)
-    assert path.read_bytes().startswith(b"\x89PNG")
+def test_preview_is_a_picture_that_says_phantom_data(tmp_path: Path) -> None:
+    with Image.open(write_preview(tmp_path / "sheet.png", CONFIG, exams=2)) as sheet:
+        assert sheet.size == (FILMS * CELL, BAND + 2 * CELL)
+        assert sheet.crop((0, 0, sheet.width, BAND)).getbbox()
