@@ -64,11 +64,18 @@ class GuardedWorker:
                 return self._ask(function, arguments)
             except _DiedError as error:
                 refusal = error.refusal
+        self._check_open()  # else it was we who killed it
         raise refusal
 
-    def close(self) -> None:
-        """End the child; a call that waits for it fails."""
+    def kill(self) -> None:
+        """End the child from another thread: a call that waits for it fails at once, and there is no other."""
         self._closed = True
+        if (process := self._process) is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """End the child; no call may be waiting for it."""
+        self.kill()
         self._stop()
 
     def _ask(self, function: Callable[..., T], arguments: tuple[object, ...]) -> T:
@@ -85,10 +92,8 @@ class GuardedWorker:
                     "timeout", "the decoder was killed twice, probably for its memory"
                 ) from broken
             raise _DiedError("unreadable", "the decoder crashed") from broken
-        if isinstance(
-            error, MemoryError
-        ):  # perhaps for what it kept of files before: a new child has nothing
-            self._stop()
+        if isinstance(error, MemoryError):
+            self._stop()  # perhaps it was for what the child kept of files before: a new one has nothing
             raise _DiedError("timeout", "decoding took more memory than ingest.memory_gb")
         if error is not None:
             raise error
@@ -96,8 +101,7 @@ class GuardedWorker:
         return result
 
     def _start(self) -> Connection[Any, Any]:
-        if self._closed:
-            raise RuntimeError("The guarded worker is closed.")
+        self._check_open()
         # Not fork, which would copy the locks of this process' threads; a server of forks imports only once.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(self._imports)
@@ -108,6 +112,8 @@ class GuardedWorker:
         process.start()
         theirs.close()
         self._process, self._connection = process, ours
+        if self._closed:  # meanwhile
+            process.kill()
         try:
             self._answers = _shared_memory(ours, process.pid)
             ready = ours.poll(_START_S) and ours.recv()
@@ -117,6 +123,10 @@ class GuardedWorker:
             self._stop()
             raise StorageError("The process that decodes films did not start; is the installation complete?")
         return ours
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("The guarded worker is closed.")
 
     def _stop(self) -> int | None:
         """Make sure that the child is gone; its exit code."""
@@ -153,8 +163,10 @@ class GuardedPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._close_workers()
+        self._kill()
         self._threads.shutdown()
+        for worker in self._workers:
+            worker.close()
 
     def map(self, work: Callable[[GuardedWorker, T], R], items: Iterable[T]) -> Iterator[R]:
         """The results of work(worker, item), in the order of the items.
@@ -181,13 +193,13 @@ class GuardedPool:
         except BaseException as error:
             running = [future for future in waiting if not future.cancel()]
             if not isinstance(error, (Exception, GeneratorExit)):  # Ctrl-C, which waits for nobody
-                self._close_workers()
+                self._kill()
             wait(running)
             raise
 
-    def _close_workers(self) -> None:
+    def _kill(self) -> None:
         for worker in self._workers:
-            worker.close()
+            worker.kill()
 
 
 def _shared_memory(connection: Connection[Any, Any], child: int | None) -> mmap.mmap:

@@ -115,4 +115,4 @@ def test_ctrl_c_waits_for_no_decoder() -> None:
         GuardedPool(2, memory_gb=0.5, timeout_s=600, imports=["workers"]) as pool,
     ):
         list(pool.map(work, range(8)))
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 60  # importing takes long on a busy machine
