@@ -28,6 +28,7 @@ from storage.atomic import write_text
 from storage.manifest import Store
 
 SIDE_PX = 256
+STEP_PX = 16  # between two variants: 256 of each phantom, then they begin anew
 SUBJECTS = 100  # rendered; two films each
 INGEST = """
 import json, sys, threading, time
@@ -73,7 +74,9 @@ def write_films(folder: Path, films: list[NDArray[np.uint16]], numbers: range) -
     for number in numbers:
         rng = np.random.default_rng(number)
         flipped = films[number % len(films)][:: rng.choice((1, -1)), :: rng.choice((1, -1))]
-        shifted = shaded(np.roll(flipped, rng.integers(0, 32, 2), (0, 1)), rng)
+        # each variant of a phantom elsewhere: by chance some would lie alike, and ingest would rightly leave one out
+        places = np.array(divmod(number // len(films), SIDE_PX // STEP_PX)) * STEP_PX
+        shifted = shaded(np.roll(flipped, places, (0, 1)), rng)
         pixels = np.minimum(shifted + rng.integers(0, 8, shifted.shape, np.uint16), 4095).astype(np.uint16)
         if number % 4 < 2:
             (folder / f"{number}.png").write_bytes(phantom_png(pixels, f"{number // 2}", "L"))
