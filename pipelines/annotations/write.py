@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipelines.annotations.match import ANNOTATORS_FILE, annotators_of, match_names, weights_by_film
 from pipelines.ingest.decode import Refused, digest_file, encode_mask
-from pipelines.ingest.guard import GuardedPool, GuardedWorker
-from pipelines.ingest.scan import Exclusion
+from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.identify import Exclusion
 from pipelines.progress import Progress
 from storage.errors import Quarantined
 from storage.identity import Secret
@@ -70,10 +70,10 @@ def add_annotations(
         by_key[mask.film.key][mask.annotator] = mask
     planned = _plan(task, by_key)
 
-    def write(worker: GuardedWorker, plan: Planned) -> Record:
+    def write(plan: Planned) -> Record:
         record = load_record(task.store_root, plan.shard)
         if record is None or not record.lasts or (record.rows and not task.path(plan.shard).exists()):
-            return _write(worker, task, plan, by_key)
+            return _write(pool, task, plan, by_key)
         return record
 
     rows: list[Row] = []
@@ -97,9 +97,9 @@ def _find(task: MaskTask, pool: GuardedPool) -> tuple[list[Mask], dict[str, Refu
     """The masks that belong to films, and why each other file does not."""
     names = [name for name in task.names if name != ANNOTATORS_FILE]
 
-    def digest(worker: GuardedWorker, name: str) -> str | Refused:
+    def digest(name: str) -> str | Refused:
         try:
-            return worker.call(digest_file, task.folder / name, task.limits)
+            return pool.call(digest_file, task.folder / name, task.limits)
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 
@@ -128,7 +128,7 @@ def _plan(task: MaskTask, by_key: Mapping[str, Mapping[str, Mask]]) -> list[Plan
 
 
 def _write(
-    worker: GuardedWorker, task: MaskTask, planned: Planned, by_key: Mapping[str, Mapping[str, Mask]]
+    pool: GuardedPool, task: MaskTask, planned: Planned, by_key: Mapping[str, Mapping[str, Mask]]
 ) -> Record:
     rows: list[Row] = []
     left: list[Left] = []
@@ -138,7 +138,7 @@ def _write(
         for mask in masks:
             key, shape = mask.film.key, mask.film.shape
             try:
-                png = worker.call(
+                png = pool.call(
                     encode_mask, task.folder / mask.name, mask.sha256, shape, task.num_classes, task.limits
                 )
             except Quarantined as error:

@@ -13,6 +13,7 @@ from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
 from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.identify import Exclusion, Source
 from pipelines.ingest.live import live_exclusions, live_masks
 from pipelines.ingest.plan import (
     Plan,
@@ -24,7 +25,7 @@ from pipelines.ingest.plan import (
     planned_shards,
     subjects_by_patient,
 )
-from pipelines.ingest.scan import Exclusion, Source, list_files
+from pipelines.ingest.scan import list_files
 from pipelines.ingest.settle import remove_superseded, settle
 from pipelines.ingest.summary import IngestSummary
 from pipelines.ingest.task import IngestTask

@@ -59,6 +59,9 @@ class Refused:
     detail: str
 
 
+Found = Inspected | Refused
+
+
 def inspect_file(path: Path, limits: Limits) -> Inspected:
     """Tell what a file is by its content and read its header. Raises Quarantined where it holds no film."""
     header = read_header(path, limits)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from pipelines.ingest.scan import Exclusion, Scan
+from pipelines.ingest.identify import Exclusion, Scan
 from storage.identity import Secret
 from storage.records import without_names
 

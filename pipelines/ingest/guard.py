@@ -1,6 +1,6 @@
 """Decoders in a child with a cap on memory and time: a file that kills its reader costs itself, not the run.
 
-A GuardedWorker is one child that runs one function after the other. A GuardedPool lends its workers to
+A GuardedWorker is one child that runs one function after the other. A GuardedPool has a few of them, and
 threads, which do no more than wait for them and write what comes back. Answers come through memory that both
 processes share: a film of 10 MB through a pipe takes as long as its checksums.
 """
@@ -145,7 +145,10 @@ class GuardedWorker:
 
 
 class GuardedPool:
-    """A few guarded workers, for the length of a with block."""
+    """A few guarded workers, for the length of a with block.
+
+    Twice as many threads, each with its item: no child waits while what it gave is written and synced.
+    """
 
     def __init__(self, processes: int, memory_gb: float, timeout_s: float, imports: Sequence[str]) -> None:
         self._workers = [GuardedWorker(memory_gb, timeout_s, imports) for _ in range(processes)]
@@ -153,7 +156,7 @@ class GuardedPool:
         for worker in self._workers:
             self._idle.put(worker)
         keep_freed_memory(_KEPT_MB)  # encoded films arrive here, one like the other
-        self._threads = ThreadPoolExecutor(processes)
+        self._threads = ThreadPoolExecutor(2 * processes)
         self._ahead = 4 * processes
 
     def __enter__(self) -> Self:
@@ -168,24 +171,24 @@ class GuardedPool:
         for worker in self._workers:
             worker.close()
 
-    def map(self, work: Callable[[GuardedWorker, T], R], items: Iterable[T]) -> Iterator[R]:
-        """The results of work(worker, item), in the order of the items.
+    def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run a module's function in the next child that is idle; as `GuardedWorker.call`, from any thread."""
+        worker = self._idle.get()
+        try:
+            return worker.call(function, *arguments)
+        finally:
+            self._idle.put(worker)
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """The results of work(item), which may `call`, in the order of the items.
 
         The first exception ends it, once nothing of this call runs any more: what had begun has come to its
         end, what had not is left out.
         """
-
-        def lent(item: T) -> R:
-            worker = self._idle.get()
-            try:
-                return work(worker, item)
-            finally:
-                self._idle.put(worker)
-
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:
-                waiting.append(self._threads.submit(lent, item))
+                waiting.append(self._threads.submit(work, item))
                 if len(waiting) > self._ahead:  # a future takes kilobytes: never as many as there are files
                     yield waiting.popleft().result()
             while waiting:

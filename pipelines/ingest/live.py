@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.annotations.write import STAGE
-from pipelines.ingest.scan import Exclusion
+from pipelines.ingest.identify import Exclusion
 from storage import generations
 from storage.errors import InputError, StorageError
 from storage.manifest import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.ingest.scan import Scan
+from pipelines.ingest.identify import Scan
 from storage import generations
 from storage.errors import InputError, StorageError
 from storage.wording import counted

@@ -16,9 +16,10 @@ from typing import Any
 from pipelines.annotations.match import check_any_mask
 from pipelines.ingest.decode import Refused
 from pipelines.ingest.erased import without_erased
+from pipelines.ingest.identify import Exclusion, Scan, Source, identify
 from pipelines.ingest.missing import check_missing, missing_films
 from pipelines.ingest.overrides import Override, read_overrides
-from pipelines.ingest.scan import Exclusion, Scan, Source, identify, list_files, missing_scans, scanned
+from pipelines.ingest.scan import list_files, missing_scans, scanned
 from pipelines.ingest.select import select
 from pipelines.ingest.task import IngestTask, read_lines, write_lines
 from pipelines.outcomes.match import check_any_match

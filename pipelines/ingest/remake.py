@@ -14,10 +14,11 @@ from pathlib import Path
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.decode import Inspected, Refused, inspect_file
-from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.identify import SAME_FILE, Source
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import ShardPlan
-from pipelines.ingest.scan import SAME_FILE, Source, list_files
+from pipelines.ingest.scan import list_files
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import write_shard
 from pipelines.progress import Progress
@@ -143,9 +144,9 @@ def _remake(films: _Films, shards: dict[str, list[Row]], progress: Progress, don
     total, count = sum(map(len, shards.values())), 0
     aside = root / ".repair"  # a store of its own, from which each shard moves over once it is right
 
-    def write(worker: GuardedWorker, name: str) -> str:
+    def write(name: str) -> str:
         planned = ShardPlan(name, _sources(shards[name], films, frames))
-        _write_shard(worker, replace(origin.task, store_root=aside), planned, shards[name])
+        _write_shard(pool, replace(origin.task, store_root=aside), planned, shards[name])
         aside.joinpath("shards", name).replace(root / "shards" / name)
         fsync_dir(root / "shards")
         return name
@@ -192,9 +193,9 @@ def _frames(origin: Origin, wanted: dict[str, str], pool: GuardedPool) -> dict[s
 def _inspected(origin: Origin, tokens: Iterable[str], pool: GuardedPool) -> dict[str, Inspected | Refused]:
     """What the files of these tokens are, as far as they are there."""
 
-    def inspect(worker: GuardedWorker, token: str) -> Inspected | Refused:
+    def inspect(token: str) -> Inspected | Refused:
         try:
-            return worker.call(inspect_file, origin.task.raw / origin.names[token], origin.task.limits)
+            return pool.call(inspect_file, origin.task.raw / origin.names[token], origin.task.limits)
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 
@@ -229,11 +230,11 @@ def _sources(rows: list[Row], films: _Films, frames: dict[str, int]) -> tuple[So
     )
 
 
-def _write_shard(worker: GuardedWorker, task: IngestTask, planned: ShardPlan, rows: list[Row]) -> None:
+def _write_shard(pool: GuardedPool, task: IngestTask, planned: ShardPlan, rows: list[Row]) -> None:
     """Write the shard in the codec that it had; StorageError where its films give other rows than these."""
     codec = next((row["codec"] for row in rows if row["codec"] in CODECS), task.config.codec)
     task = replace(task, config=replace(task.config, codec=codec))
-    made = write_shard(worker, task, planned)
+    made = write_shard(pool, task, planned)
     if made.rows == rows:
         return
     if made.left:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pipelines.config import StudyConfig
+from pipelines.ingest.identify import Exclusion, Scan, Source
 from pipelines.ingest.overrides import Override, Overrides, excluded_detail, frame_numbers
-from pipelines.ingest.scan import Exclusion, Scan, Source
 from pipelines.ingest.twins import left_out_twins
 from storage.config import IngestConfig
 from storage.radiograph import Header

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.ingest.duplicates import find_duplicates
-from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.near import Look, small
 from pipelines.ingest.plan import ShardPlan, planned_shards, shard_film
 from pipelines.ingest.task import IngestTask
@@ -34,8 +34,8 @@ def settle(task: IngestTask, pool: GuardedPool) -> Iterator[tuple[ShardPlan, Rec
     """
     left_out = _duplicates(task, pool)
 
-    def settled(worker: GuardedWorker, planned: ShardPlan) -> tuple[ShardPlan, Record]:
-        return planned, _settle(worker, task, planned, left_out)
+    def settled(planned: ShardPlan) -> tuple[ShardPlan, Record]:
+        return planned, _settle(pool, task, planned, left_out)
 
     return pool.map(settled, planned_shards(task))
 
@@ -105,7 +105,7 @@ def _small(task: IngestTask, pool: GuardedPool, look: Look) -> Gray:
     path = task.shard_path(look.shard)
     if not path.exists():
         planned = (planned for planned in planned_shards(task) if planned.shard == look.shard)
-        list(pool.map(lambda worker, planned: write_shard(worker, task, planned), planned))
+        list(pool.map(partial(write_shard, pool, task), planned))
     record = load_record(task.store_root, look.shard) or Record([], [])
     row = next((row for row in record.rows if row["key"] == look.key), None)
     if row is None:
@@ -113,18 +113,16 @@ def _small(task: IngestTask, pool: GuardedPool, look: Look) -> Gray:
     return small(decode(read_member(path, row["offset"], row["size"], row["crc32c"]), row["codec"]))
 
 
-def _settle(
-    worker: GuardedWorker, task: IngestTask, planned: ShardPlan, left_out: Mapping[str, Left]
-) -> Record:
+def _settle(pool: GuardedPool, task: IngestTask, planned: ShardPlan, left_out: Mapping[str, Left]) -> Record:
     """The record of the shard as the generation will name it: whole, and without duplicates.
 
     left_out: key of a duplicate -> why, and the film that stays.
     """
-    record = load_record(task.store_root, planned.shard) or write_shard(worker, task, planned)
+    record = load_record(task.store_root, planned.shard) or write_shard(pool, task, planned)
     whole = task.shard_path(planned.shard)
     rows = [row for row in record.rows if row["key"] not in left_out]
     if len(rows) == len(record.rows):
-        return record if whole.exists() or not rows else write_shard(worker, task, planned)
+        return record if whole.exists() or not rows else write_shard(pool, task, planned)
     left = record.left + [left_out[row["key"]] for row in record.rows if row["key"] in left_out]
     if not rows:
         return Record([], left)
@@ -137,7 +135,7 @@ def _settle(
     settled = load_record(task.store_root, shard)
     if settled is None or not task.shard_path(shard).exists():
         if not whole.exists():
-            write_shard(worker, task, planned)
+            write_shard(pool, task, planned)
         settled = save_record(task.store_root, shard, _copied(rows, whole, task.shard_path(shard)))
     return Record(settled.rows, left, settled.tar)
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import product
 
-from pipelines.ingest.scan import Source
+from pipelines.ingest.identify import Source
 from storage.radiograph import Header
 
 _INTENTS = {"presentation": "FOR PRESENTATION", "processing": "FOR PROCESSING"}

@@ -11,10 +11,10 @@ import math
 from dataclasses import asdict
 
 from pipelines.ingest.decode import Encoded, Refused, encode_films
-from pipelines.ingest.guard import GuardedPool, GuardedWorker
+from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.identify import Source
 from pipelines.ingest.meter import Meter
 from pipelines.ingest.plan import ShardPlan, planned_shards
-from pipelines.ingest.scan import Source
 from pipelines.ingest.task import IngestTask
 from pipelines.progress import Progress
 from storage.codec import SUFFIXES
@@ -33,10 +33,10 @@ def write_part(task: IngestTask, index: int, width: int, pool: GuardedPool, prog
     """Write the shards of one part of the plan, those that an earlier run recorded excepted."""
     meter = Meter(sum(shard.films for shard in planned_shards(task, index, width)), progress)
 
-    def recorded(worker: GuardedWorker, planned: ShardPlan) -> None:
+    def recorded(planned: ShardPlan) -> None:
         record = load_record(task.store_root, planned.shard)
         if record is None or not record.lasts:
-            write_shard(worker, task, planned, meter)
+            write_shard(pool, task, planned, meter)
         else:
             meter.skip(planned.films, len(record.left))
 
@@ -54,7 +54,7 @@ def missing_shards(task: IngestTask) -> list[int]:
 
 
 def write_shard(
-    worker: GuardedWorker, task: IngestTask, planned: ShardPlan, meter: Meter | None = None
+    pool: GuardedPool, task: IngestTask, planned: ShardPlan, meter: Meter | None = None
 ) -> Record:
     """Decode the films of a shard and write them. meter: None for a shard that was counted before."""
     rows: list[Row] = []
@@ -62,7 +62,7 @@ def write_shard(
     with ShardWriter(task.shard_path(planned.shard)) as shard:
         for source in planned.sources:
             try:
-                results = _decode(worker, task, source)
+                results = _decode(pool, task, source)
             except Quarantined as error:  # its number of frames is but a claim
                 left.append(Left(source.keys[0], "", error.reason, error.detail, whole=True))
                 results = []
@@ -80,9 +80,9 @@ def write_shard(
     return save_record(task.store_root, planned.shard, Record(rows, left, shard.sum if rows else None))
 
 
-def _decode(worker: GuardedWorker, task: IngestTask, source: Source) -> list[Encoded | Refused]:
+def _decode(pool: GuardedPool, task: IngestTask, source: Source) -> list[Encoded | Refused]:
     """One entry per chosen frame. Raises Quarantined for a file that can't be read."""
-    return worker.call(
+    return pool.call(
         encode_films,
         task.raw / source.name,
         source.crc32c,

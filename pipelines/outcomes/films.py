@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.ingest.decode import Refused, read_header
-from pipelines.ingest.guard import GuardedWorker
+from pipelines.ingest.identify import subjects_of
 from pipelines.ingest.overrides import read_overrides
-from pipelines.ingest.scan import list_files, subjects_of
+from pipelines.ingest.scan import list_files
 from pipelines.ingest.task import decoders, limits_of
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
@@ -40,9 +40,9 @@ def people_below(
     limits = limits_of(config)
     overrides = read_overrides(Path(config.overrides) if config.overrides else None)
 
-    def look(worker: GuardedWorker, name: str) -> Header | Refused:
+    def look(name: str) -> Header | Refused:
         try:
-            return worker.call(read_header, raw / name, limits)
+            return pool.call(read_header, raw / name, limits)
         except Quarantined as error:
             return Refused(error.reason, error.detail)
 

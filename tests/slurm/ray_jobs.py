@@ -156,10 +156,10 @@ def leftovers(lab: Lab, node: str) -> list[str]:
     return found
 
 
-def clean(lab: Lab, *nodes: str) -> None:
+def clean(lab: Lab, *nodes: str, within_s: float = 8) -> None:
     """Fails unless nothing of ours is left on the nodes, a few seconds after the job's end."""
     for node in nodes:
-        wait(lambda node=node: not leftovers(lab, node), 8, f"a clean {node}: {leftovers(lab, node)}")
+        wait(lambda node=node: not leftovers(lab, node), within_s, f"a clean {node}: {leftovers(lab, node)}")
 
 
 def preempt() -> None:

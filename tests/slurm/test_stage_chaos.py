@@ -138,7 +138,7 @@ def test_a_lost_node_leaves_the_same_weights(
     ("where", "words"),
     [
         pytest.param(0, "jobs.step", id="driver"),
-        pytest.param(0, "ray::", id="worker"),
+        pytest.param(0, "ray::RayTrainWorker", id="worker"),
         pytest.param(1, "raylet/raylet", id="raylet"),
     ],
 )

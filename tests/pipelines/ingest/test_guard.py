@@ -71,7 +71,7 @@ def test_a_file_that_is_always_killed(worker: GuardedWorker) -> None:
 
 def test_a_pool_keeps_the_order_and_leaves_no_child() -> None:
     with GuardedPool(2, memory_gb=0.5, timeout_s=20, imports=["workers"]) as pool:
-        results = list(pool.map(lambda worker, item: (item, worker.call(workers.pid)), range(8)))
+        results = list(pool.map(lambda item: (item, pool.call(workers.pid)), range(8)))
     assert [item for item, _ in results] == list(range(8))
     for child in {child for _, child in results}:
         with pytest.raises(ProcessLookupError):
@@ -83,16 +83,16 @@ def test_a_pool_passes_errors_on() -> None:
         pytest.raises(KeyError),
         GuardedPool(1, memory_gb=0.5, timeout_s=20, imports=["workers"]) as pool,
     ):
-        list(pool.map(lambda worker, _: worker.call(workers.fail), range(3)))
+        list(pool.map(lambda _: pool.call(workers.fail), range(3)))
 
 
 def test_an_error_comes_when_nothing_of_its_map_runs_any_more() -> None:
     began, ended = [], []
 
-    def work(worker: GuardedWorker, item: int) -> None:
+    def work(item: int) -> None:
         began.append(item)
         try:
-            worker.call(workers.sleep if item else workers.fail, *([0.5] if item else []))
+            pool.call(workers.sleep if item else workers.fail, *([0.5] if item else []))
         finally:
             ended.append(item)
 
@@ -100,14 +100,14 @@ def test_an_error_comes_when_nothing_of_its_map_runs_any_more() -> None:
         with pytest.raises(KeyError):
             list(pool.map(work, range(200)))
         assert sorted(began) == sorted(ended) and len(ended) < 200
-        assert list(pool.map(lambda worker, item: worker.call(workers.double, item), range(2))) == [0, 2]
+        assert list(pool.map(lambda item: pool.call(workers.double, item), range(2))) == [0, 2]
 
 
 def test_ctrl_c_waits_for_no_decoder() -> None:
-    def work(worker: GuardedWorker, item: int) -> None:
+    def work(item: int) -> None:
         if item == 0:
             raise KeyboardInterrupt
-        worker.call(workers.sleep, 600.0)
+        pool.call(workers.sleep, 600.0)
 
     began = time.monotonic()
     with (
