@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from storage.manifest import Store
 
 QUARANTINED = 3
+ORACLE_RULES = ("<= -2.5", "any_tube")  # the outcomes that the phantoms' perfect readers tell
 ORACLE = ("oracle.json", "films.csv")  # which phantoms of whole films have beside their folder of films
 
 

@@ -101,7 +101,7 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines += _store_lines(Path(settings.store))
     counts = _counts(job, settings)
     if counts is not None and (counts.subjects or "classification" in job.sections):
-        lines += _precision_lines(counts, _widening(settings))
+        lines += _precision_lines(counts, _widening(settings) if "splits" in job.sections else 1.0)
     if settings.study.whole_films and "supervised" in job.sections:
         return lines + _whole_film_lines(settings, counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):

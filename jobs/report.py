@@ -8,7 +8,7 @@ from pathlib import Path
 from jobs.config import Settings
 from jobs.flow import Flow
 from jobs.folders import existing, held, opened_store
-from jobs.ingest import oracle_folder
+from jobs.ingest import ORACLE_RULES, oracle_folder
 from jobs.progress import console
 from jobs.run_dir import StageFolder
 from pipelines.progress import Progress
@@ -67,7 +67,12 @@ def report(flow: Flow, store_root: Path) -> StageFolder:
 
 
 def _oracle(flow: Flow, store_root: Path) -> Path | None:
-    """oracle.json of the phantoms that this run reads: a demo's own, or, of whole films, that beside the store."""
+    """oracle.json of the phantoms that this run reads: a demo's own, or, of whole films, that beside the store.
+
+    None where the study asks for another outcome than the oracle reads: it would be no bound.
+    """
+    if flow.settings.study.outcome_rule not in ORACLE_RULES:
+        return None
     places = [flow.out / "phantoms" / "oracle.json"]
     if flow.settings.study.whole_films:
         places.append(oracle_folder(store_root) / "oracle.json")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from jobs.config import Settings
 from jobs.folders import existing, opened_store, png_file
@@ -32,7 +33,7 @@ def main(settings: Settings) -> int:
     [row] = look.rows_where(look.table(store, "manifest"), "key", key)
     for name, value in row.items():
         print(f"{name:20} {_shown(value)}")
-    print(f"{'outcome':20} {_outcome(store, row['subject'])}")
+    print(f"{'outcome':20} {_outcome(store, row)}")
     for mask in look.rows_where(look.table(store, "annotations"), "key", key):
         print(
             f"{'mask ' + mask['annotator']:20} weight {mask['weight']:.3g} {mask['tool']} {mask['shard']}".rstrip()
@@ -47,16 +48,17 @@ def main(settings: Settings) -> int:
     return 0
 
 
-def _outcome(store: Store, subject: str) -> str:
-    """What is known of the film's person: class, value, rule, site and days."""
+def _outcome(store: Store, film: Mapping[str, Any]) -> str:
+    """What is known of the film's exam, else of its person: class, value, rule, site and days."""
     from storage import tables
     from storage.care import look
 
     path = store.root / "outcomes.parquet"
-    rows = look.rows_where(tables.read_arrow(path), "subject", subject) if path.exists() else []
-    if not rows:
+    rows = look.rows_where(tables.read_arrow(path), "subject", film["subject"]) if path.exists() else []
+    told = {row["exam"]: row for row in rows}
+    row = told.get(film["exam"]) or told.get("")
+    if row is None:
         return "-"
-    [row] = rows
     parts = [f"value {_shown(row['t_score'])}", f"rule {_shown(row['rule'])}"]
     parts += [row["dxa_site"]] * bool(row["dxa_site"])
     if row["days"] is not None:

@@ -42,7 +42,7 @@ class StudyConfig:
     outcome_column: str = "t_score"
     """Column of outcomes= that holds the measured value."""
     outcome_rule: str = "<= -2.5"
-    """Comparison that makes a value positive."""
+    """Comparison that makes a value positive; of exams any_tube, both_tubes or given."""
     window_days: int | None = None
     """How many days a DXA may lie from the film; null for any distance."""
     unit: str = "subject"

@@ -77,15 +77,19 @@ def read_films(
     rows = films[wanted].sort_values(["subject", "exam", "order", "key"])[
         ["key", "subject", "exam", "order", "token"]
     ]
+
+    def shown(rows: pd.DataFrame) -> NDArray[np.uint8]:
+        images_NSS, masks_NSS = crops.load(np.array([row_of[key] for key in rows["key"]], np.int64))
+        # what a shutter covers, or no film, is black whatever the polarity was
+        return upright(images_NSS) * (masks_NSS > 0)
+
     if study.films == "last_full":
-        images_NSS, _ = crops.load(np.array([row_of[key] for key in rows["key"]], np.int64))
-        filled = {key: detail(image) for key, image in zip(rows["key"], upright(images_NSS), strict=True)}
+        filled = {key: detail(image) for key, image in zip(rows["key"], shown(rows), strict=True)}
     else:
         filled = {}
     rows = choose_films(rows, study.films, filled)
     rows["outcome"] = [outcomes[pair] for pair in zip(rows["subject"], rows["exam"], strict=True)]
-    images_NSS, _ = crops.load(np.array([row_of[key] for key in rows["key"]], np.int64))
-    return FilmSet(rows.drop(columns=["order", "token"]).reset_index(drop=True), upright(images_NSS))
+    return FilmSet(rows.drop(columns=["order", "token"]).reset_index(drop=True), shown(rows))
 
 
 def exam_outcomes(store: Store, study: StudyConfig) -> dict[tuple[str, str], int]:

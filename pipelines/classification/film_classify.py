@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -89,6 +90,8 @@ def write_metrics(
     met: of `met_before`.
     """
     metrics = evaluate_levels(films, exams, chosen.film_threshold)
+    half = (chosen.film_threshold, chosen.exam_threshold) == (0.5, 0.5)
+    metrics |= {"calibrated": math.isfinite(chosen.slope), "thresholds": "half" if half else "chosen"}
     metrics |= {"warning": warning, "met_before": list(met)}
     write_json(folder / "metrics.json", metrics)
     return metrics

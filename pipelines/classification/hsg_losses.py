@@ -109,14 +109,14 @@ def pr_figure(path: Path, curves: Mapping[str, Sequence[pd.DataFrame]], stamp: s
     with matplotlib.rc_context({"svg.hashsalt": "radmill", "svg.fonttype": "none"}):
         figure = Figure(figsize=(5.6, 4.8), layout="constrained")
         axes = figure.subplots()
-        for number, (method, seeds) in enumerate(curves.items()):
+        losses = list(dict.fromkeys(method.split("+")[-1] for method in curves))
+        for method, seeds in curves.items():
             precision_SG = np.stack([_precision_at(rows, recall_G) for rows in seeds])
             found = [average_precision_score(rows["outcome"], rows["probability"]) for rows in seeds]
             label = f"{method}  {np.mean(found):.3f}"
             style = "-" if "+" in method else "--"
-            axes.step(
-                recall_G, precision_SG.mean(0), style, where="post", color=f"C{number % 3}", label=label
-            )
+            color = f"C{losses.index(method.split('+')[-1])}"  # a loss alone and after SupCon: one color, two styles
+            axes.step(recall_G, precision_SG.mean(0), style, where="post", color=color, label=label)
         prevalence = float(np.mean([rows["outcome"].mean() for seeds in curves.values() for rows in seeds]))
         axes.axhline(prevalence, color="0.6", linewidth=0.8)
         axes.annotate(f"prevalence {prevalence:.2f}", (0.02, prevalence), fontsize=7, va="bottom")

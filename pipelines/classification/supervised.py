@@ -120,8 +120,8 @@ class _Learner:
     def batch(self, indices_N: NDArray[np.int64], weights_N: NDArray[np.float32], epoch: int) -> Batch:
         """Films or embeddings of these samples; padding is left out."""
         used = indices_N[weights_N > 0] if (weights_N > 0).any() else indices_N[:1]
-        if len(used) == 1:  # batch norm has no spread of one
-            used = np.repeat(used, 2)
+        if len(used) == 1:  # batch norm has no spread of one, nor of one twice
+            used = np.append(used, (used + 1) % self.num_samples)
         return {"input": self._inputs(used, epoch), "outcome": torch.from_numpy(self._outcome_N[used])}
 
     def _inputs(self, used: NDArray[np.int64], epoch: int) -> Tensor:

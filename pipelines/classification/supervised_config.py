@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipelines.training.config import TrainingConfig
-from storage.errors import check_at_least, check_between, check_one_of
+from storage.errors import ConfigError, check_at_least, check_between, check_one_of
 
 LOSSES = ("ce", "focal", "asl")
 PROTOCOLS = ("inner", "paper")
@@ -62,9 +62,8 @@ class SupervisedConfig(TrainingConfig):
         check_at_least("supervised.head_steps", self.head_steps, 1)
         check_at_least("supervised.embedding", self.embedding, 2)
         check_at_least("supervised.input_size", self.input_size, 32)
-        check_at_least("supervised.focal_gamma", self.focal_gamma, 0)
-        check_at_least("supervised.asl_positive", self.asl_positive, 0)
-        check_at_least("supervised.asl_negative", self.asl_negative, 0)
+        for name in ("focal_gamma", "asl_positive", "asl_negative"):
+            _check_exponent(f"supervised.{name}", getattr(self, name))
         check_between("supervised.asl_margin", self.asl_margin, 0, 0.5)
         check_between("supervised.temperature", self.temperature, 0.01, 10)
 
@@ -73,3 +72,9 @@ class SupervisedConfig(TrainingConfig):
         """The method's name in the paper's table."""
         name = {"ce": "CE", "focal": "Focal", "asl": "ASL"}[self.loss]
         return f"SupCon+{name}" if self.supcon else name
+
+
+def _check_exponent(field: str, value: float) -> None:
+    """Between 0 and 1 the gradient of a sample that is quite right is infinite."""
+    if value and not value >= 1:
+        raise ConfigError(f"{field} must be 0 or at least 1, but is {value}.")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from pipelines.evaluation.cohort import Cohort
-from pipelines.evaluation.intervals import LEVEL, Difference, Interval
+from pipelines.evaluation.intervals import LEVEL, Difference, Interval, auc_interval
 from pipelines.evaluation.metrics import Floats, Ints
 from storage.errors import InputError
 
@@ -46,9 +46,13 @@ def delong_interval(cohort: Cohort, score_NR: Floats) -> Interval:
     check_fixed(cohort)
     known_N = np.isfinite(score_NR[:, 0])
     auc_M, covariance_MM = delong(cohort.outcome_N[known_N], score_NR[known_N].T)
+    value = float(auc_M[0])
     half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(covariance_MM[0, 0])
-    low, high = np.clip([auc_M[0] - half, auc_M[0] + half], 0, 1)
-    return Interval(float(auc_M[0]), float(low), float(high))
+    if half == 0:  # no pair, or every one, is in the wrong order, which is not certainty
+        positives = int(cohort.outcome_N[known_N].sum())
+        return auc_interval(value, np.full(1, value), positives, int(known_N.sum()) - positives)
+    low, high = np.clip([value - half, value + half], 0, 1)
+    return Interval(value, float(low), float(high))
 
 
 def delong_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> Difference:
@@ -63,4 +67,5 @@ def delong_difference(cohort: Cohort, first_NR: Floats, second_NR: Floats) -> Di
     if not error > 0:  # the same ranking, or too few subjects
         return Difference(value, np.nan, np.nan, np.nan)
     half = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
-    return Difference(value, value - half, value + half, float(2 * stats.norm.sf(abs(value) / error)))
+    low, high = np.clip([value - half, value + half], -1, 1)
+    return Difference(value, float(low), float(high), float(2 * stats.norm.sf(abs(value) / error)))

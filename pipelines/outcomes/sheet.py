@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.sheet import Sheet, column_name, read_sheet
-from pipelines.outcomes.rule import parse_rule
-from storage.errors import InputError
+from pipelines.outcomes.rule import TUBE_RULES, parse_rule
+from storage.errors import ConfigError, InputError
 from storage.identity import normalise
 
 PATIENT = "patient_id"
@@ -60,8 +60,16 @@ class OutcomeSheet:
 
 
 def read_outcome_sheet(path: Path, study: StudyConfig, mapping: Path | None = None) -> OutcomeSheet:
-    """Read the table, and the mapping of its ids, before any film is read. InputError where a column is missing."""
+    """Read the table, and the mapping of its ids, before any film is read.
+
+    InputError where a column is missing, ConfigError where exams have a rule that is not one of theirs.
+    """
     rule = parse_rule(study.outcome_rule)
+    if study.unit == "exam" and rule.text not in TUBE_RULES:
+        raise ConfigError(
+            f"study.outcome_rule must be {', '.join(TUBE_RULES[:-1])} or {TUBE_RULES[-1]} where every exam has an "
+            f"outcome of its own, but is '{rule.text}'; given takes the 0 and 1 of a column as they stand."
+        )
     column = column_name(study.outcome_column)
     needed = ("right", "left") if rule.text in ("any_tube", "both_tubes") else (column,)
     others = {name: OTHER_NAMES[name] for name in (PATIENT, *needed) if name in OTHER_NAMES}

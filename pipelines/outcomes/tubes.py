@@ -44,7 +44,10 @@ class _Read:
 
 
 def tube_outcome(rule: str, right: str, left: str, given: int | None) -> int | None:
-    """Outcome of an exam by a rule of rule.TUBE_RULES; None where it is not decided."""
+    """Outcome of an exam by a rule of rule.TUBE_RULES; None where it is not decided.
+
+    right, left: STATES; of a tube that is empty nothing was said, and it decides as little as one not seen.
+    """
     if rule == "given":
         return given
     occluded = sum(tube in OCCLUDED for tube in (right, left))
@@ -105,10 +108,8 @@ def _told(row: SheetRow, column: str, rule: str) -> _Read | tuple[str, str]:
     """What a row says, or reason and detail for leaving it out."""
     if row.too_long:
         return "unreadable", "more cells than columns"
-    right, left = (
-        row.get(side).casefold().replace(" ", "_").replace("-", "_") or "not_seen" for side in SIDES
-    )
-    if {right, left} - {*STATES}:
+    right, left = (row.get(side).casefold().replace(" ", "_").replace("-", "_") for side in SIDES)
+    if {right, left} - {*STATES, ""}:
         return "unreadable", f"right and left must be one of {', '.join(STATES)}"
     outcome = tube_outcome(rule, right, left, _given(row.get(column)))
     if outcome is None:

@@ -39,10 +39,11 @@ def origin_of(source: str | None, store: Store) -> Origin:
     beside = None if source in (None, IMAGENET) else Path(str(source)).with_name("model.json")
     if beside is None or not beside.is_file():
         return Origin()
-    encoder = json.loads(beside.read_text("utf-8")).get(KIND)
-    if encoder is None:
+    try:
+        encoder = json.loads(beside.read_text("utf-8"))[KIND]
+        by = encoder.get(_FROM) or (None if encoder["method"] in _WITHOUT_OUTCOMES else encoder["method"])
+    except (ValueError, KeyError, TypeError, AttributeError):  # another program's
         return Origin()
-    by = encoder.get(_FROM) or (None if encoder["method"] in _WITHOUT_OUTCOMES else encoder["method"])
     found = Origin(by, seen.seen_by(beside.parent, KIND))
     if by and not found.seen:
         raise InputError(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pipelines.pretraining.crops import open_crops
 from pipelines.progress import Progress, silent
+from pipelines.segmentation import patches, whole
 from pipelines.segmentation.stored import open_segmentation
-from pipelines.segmentation.whole import MODEL_ID, WholeFilms
 from storage.atomic import remove_folder
 from storage.manifest import Store
 from storage.windows import KINDS, cache_path, open_cache
 
-_CROPS = re.compile(rf"crops-([0-9a-f]+|{MODEL_ID})-(\d+)(?:-(\d+)um)?\.zarr")
+_CROPS = re.compile(rf"crops-([0-9a-f]+|{whole.MODEL_ID}|{patches.MODEL_ID})-(\d+)(?:-(\d+)um)?\.zarr")
 _FILMS = re.compile(rf"({'|'.join(KINDS)})-[0-9a-f]+\.zarr")
 
 
@@ -32,10 +32,7 @@ def rebuild_caches(store_root: Path, names: Sequence[str], progress: Progress = 
     made = []
     for name in names:
         if match := _CROPS.fullmatch(name):
-            whole = match[1] == MODEL_ID
-            segmentation = (
-                WholeFilms(Store.open(store_root)) if whole else open_segmentation(store_root, match[1])
-            )
+            segmentation = open_segmentation(store_root, match[1])
             remove_folder(store_root / "arrays" / name)
             open_crops(store_root, segmentation, int(match[2]), progress, int(match[3] or 0) / 1000)
             made.append(name)

@@ -68,6 +68,11 @@ def unsafe_mixes(config: PretrainingConfig, num_crops: int) -> list[str]:
     """A sentence for each choice of a resolved configuration that is known to fail."""
     found = []
     batch, method = config.batch_size, config.method
+    if config.warmup_steps >= config.steps:
+        found.append(
+            f"pretraining.warmup_steps={config.warmup_steps} of pretraining.steps={config.steps}: the rate never falls;"
+            " a tenth of the steps is usual."
+        )
     if config.optimizer == "adamw" and config.lr > 0.01:
         found.append(f"pretraining.lr={config.lr:g} is a rate for larc; adamw wants 0.001 or less.")
     if method == "vicreg" and (config.optimizer != "larc" or not config.warmup_steps):

@@ -6,6 +6,7 @@ stand all positives and all subjects. A predicted probability is no contribution
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,9 +16,9 @@ from pipelines.reporting.spread import mean_interval
 POPULATIONS = ("true positives", "all positives", "all subjects")
 
 
-def subject_means(subjects: pd.DataFrame) -> pd.DataFrame:
+def subject_means(subjects: pd.DataFrame, splits: Sequence[str] = ("test",)) -> pd.DataFrame:
     """One row per subject, indexed by it: means over its tests; called: what most repeats say (0 or 1)."""
-    tested = subjects[subjects["split"] == "test"]
+    tested = subjects[subjects["split"].isin(splits)]
     means = tested.groupby("subject").agg(
         outcome=("outcome", "first"),
         probability=("probability", "mean"),
@@ -35,9 +36,9 @@ def subject_means(subjects: pd.DataFrame) -> pd.DataFrame:
     return means
 
 
-def region_means(regions: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+def region_means(regions: pd.DataFrame, order: list[str], splits: Sequence[str] = ("test",)) -> pd.DataFrame:
     """Mean probability over films and repeats: a row per subject, a column per region in order."""
-    tested = regions[(regions["split"] == "test") & regions["evaluable"].astype(bool)]
+    tested = regions[regions["split"].isin(splits) & regions["evaluable"].astype(bool)]
     wide = tested.pivot_table(index="subject", columns="region", values="probability", aggfunc="mean")
     return wide.reindex(columns=order)
 

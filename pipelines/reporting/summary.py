@@ -27,6 +27,7 @@ from pipelines.reporting.spread import plain
 
 FORMAT = 1
 SUBJECTS_SHOWN = 300
+_READ = ("test", "new")  # who was no part of the training, with an outcome and without
 
 
 def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
     flowed = flow(inputs)
     means = subject_means(inputs.subjects)
     # A patch is another place on every film, and a whole film is its subject: nothing to tell apart.
-    by_region = region_means(inputs.regions, inputs.study.regions if inputs.read == BONES else [])
+    named = inputs.study.regions if inputs.read == BONES else []
+    by_region = region_means(inputs.regions, named)
     paper = paper_table(inputs.subjects) if _as_in_the_paper(inputs) else None
     evaluation = None if paper else _evaluation(inputs, flowed, config)
     tree: dict[str, Any] = {
@@ -58,7 +60,7 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "training": training_panels(inputs.histories),
         "trained": training_facts(inputs.models),
         "embeddings": inputs.embeddings,
-        "subjects": _subject_rows(inputs, means, by_region),
+        "subjects": _subject_rows(inputs, named),
         "run": run_numbers(inputs),
     }
     if evaluation:
@@ -170,8 +172,10 @@ def with_interval(group: Mapping[str, Any]) -> dict[str, Any]:
     return {**group, "low": share.low, "high": share.high}
 
 
-def _subject_rows(inputs: Inputs, means: pd.DataFrame, by_region: pd.DataFrame) -> dict[str, Any]:
+def _subject_rows(inputs: Inputs, regions: list[str]) -> dict[str, Any]:
     """The most probable first; at most SUBJECTS_SHOWN, all of them are in subjects.parquet."""
+    means = subject_means(inputs.subjects, _READ)
+    by_region = region_means(inputs.regions, regions, _READ)
     known = means[means["probability"].notna()]
     ordered = known.iloc[np.lexsort((known.index, -known["probability"]))][:SUBJECTS_SHOWN]
     t_scores = subject_frame(inputs)["t_score"]

@@ -28,7 +28,7 @@ from pipelines.segmentation.described import check_regions
 from pipelines.segmentation.model import SegmenterSettings, read_model
 from pipelines.segmentation.part import PART_ARRAYS, part_shard, write_part
 from pipelines.segmentation.predict import Segmenter
-from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO
+from pipelines.segmentation.stored import ARRAYS, FILMS, INDEX, INFO, pixels_of
 from storage.arrays import create_array, writing_group
 from storage.atomic import new_folder, remove_folder
 from storage.errors import InputError, StorageError
@@ -64,7 +64,7 @@ class SegmentTask:
         """The segmentation; InputError where the model's folder has no weights."""
         return self.store.root / "segmentations" / model_id(self.model_folder)
 
-    @property
+    @cached_property
     def info(self) -> dict[str, object]:
         """What the whole segmentation says of itself."""
         return {
@@ -72,6 +72,7 @@ class SegmentTask:
             "model_id": self.folder.name,
             "generation": self.store.generation,
             "films": len(self.store.manifest),
+            "pixels": pixels_of(self.store),
             "regions": self.study.regions,
         }
 

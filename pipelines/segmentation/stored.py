@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def regions_of(store_root: Path, segmentation: Segmentation, regions: str) -> Se
 def open_segmentation(store_root: Path, model_id: str) -> Segmentation:
     """Open STORE/segmentations/<model_id>; InputError where that model has not segmented the live generation.
 
-    Another generation of the same films will do: a film's key stands for its bytes.
+    Another generation of the same pixels will do.
     """
     if model_id == "whole":
         from pipelines.segmentation.whole import WholeFilms  # which builds on this module
@@ -90,4 +91,15 @@ def open_segmentation(store_root: Path, model_id: str) -> Segmentation:
             f"Segmentation {model_id} of {store_root} must hold the films of generation {store.generation}, but "
             f"lacks {len(live - read)} of them and has {len(read - live)} others; run radmill segment again."
         )
+    if segmentation.info.get("pixels", (now := pixels_of(store))) != now:  # earlier versions did not say
+        raise InputError(
+            f"Some films of {store_root} have other pixels than when {model_id} segmented them, as an override of "
+            "their polarity gives them; run radmill segment again."
+        )
     return segmentation
+
+
+def pixels_of(store: Store) -> str:
+    """Stands for the pixels of all films: a film's key stands for its source alone, which may be read otherwise."""
+    films = store.manifest[["key", "pixels_sha256", "valid_crc32c"]].sort_values("key")
+    return hashlib.sha256(films.to_csv(index=False).encode()).hexdigest()[:16]

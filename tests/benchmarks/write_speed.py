@@ -90,6 +90,7 @@ def measured(write: Callable[[Path, Path], Row], raw: Path, some: Path, out: Pat
 
 def written(write: Callable[[Path, Path], Row], raw: Path, out: Path) -> Row:
     """One row, without what it wrote, or the disk would have to hold every row's."""
+    os.sync()  # what earlier rows and the films left to be written is not this row's
     row = write(raw, out)
     shutil.rmtree(out)
     out.with_name(f"{out.name}.key").unlink(missing_ok=True)

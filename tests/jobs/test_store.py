@@ -121,6 +121,10 @@ def test_ls_of_what_can_not_be(root: Path, capsys: pytest.CaptureFixture[str]) -
 def test_show_tells_the_outcome(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = said(capsys, "show", film_key(0, 0), f"store={root}")
     assert "outcome              0 (value -1, rule -)" in out
+    known = Store.open(root).outcomes
+    Store.open(root).write_outcomes(pd.concat([known, known.assign(exam="another", outcome=1)]))
+    _, out, _ = said(capsys, "show", film_key(0, 0), f"store={root}")
+    assert "outcome              0 (value -1, rule -)" in out, "of another exam"
     (root / "outcomes.parquet").unlink()
     _, out, _ = said(capsys, "show", film_key(0, 0), f"store={root}")
     assert "outcome              -\n" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from pipelines.classification.hsg_losses import (
     pr_figure,
 )
 from pipelines.classification.rows import OUTSIDE
-from pipelines.classification.supervised import check_input
+from pipelines.classification.supervised import FilmLearner, check_input
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from pipelines.ingest.run import ingest
@@ -255,6 +256,28 @@ def test_pr_curves_are_one_figure(tmp_path: Path) -> None:
     assert (
         "PHANTOM DATA" in first and all(method in first for method in curves) and "prevalence 0.33" in first
     )
+
+
+def test_pr_curves_differ_in_color_or_style(tmp_path: Path) -> None:
+    for methods in (("CE", "Focal", "SupCon+CE", "SupCon+Focal"), ("ce", "focal", "asl", "supcon-ce")):
+        curves = {method: [predictions()] for method in methods}
+        drawn = pr_figure(tmp_path / "a.svg", curves, "").read_text()
+        styles = re.findall(r'<path d="[^"]+" clip-path="[^"]+" style="([^"]*stroke: #[^"]+)"', drawn)
+        assert len({style for style in styles if "#999999" not in style}) == len(methods)
+
+
+def test_a_film_left_over_has_another_beside_it() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (3, 32, 32), np.uint8)
+    films = FilmSet(pd.DataFrame({"key": list("abc"), "outcome": [0, 1, 0]}), images)
+    learner = FilmLearner(FilmNet(SupervisedConfig(**TINY)), films, films, SupervisedConfig(**TINY))
+    batch = learner.batch(np.array([2, 0]), np.array([1, 0], np.float32), epoch=0)
+    assert len(batch["input"]) == 2 and not torch.equal(batch["input"][0], batch["input"][1])
+
+
+@pytest.mark.parametrize("name", ["focal_gamma", "asl_positive", "asl_negative"])
+def test_exponents_without_a_gradient_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"supervised.{name} must be 0 or at least 1, but is 0.5"):
+        SupervisedConfig(**{name: 0.5})
 
 
 def test_views_do_not_depend_on_the_batch() -> None:

@@ -57,6 +57,15 @@ def test_the_same_ranking_has_no_p_value_and_two_subjects_no_interval() -> None:
     assert np.isnan(delong_interval(fixed(outcome_N[:2], score_N1[:2]), score_N1[:2]).low)
 
 
+def test_neither_certainty_nor_more_than_an_auc_can_be() -> None:
+    outcome_N, score_N1 = np.array([0, 0, 0, 1, 1]), np.arange(5.0)[:, None]
+    interval = delong_interval(fixed(outcome_N, score_N1), score_N1)
+    assert interval.value == interval.high == 1 and 0.2 < interval.low < 0.9
+    other_N1 = np.array([2.0, 0.0, 5.0, 1.0, 6.0])[:, None]
+    apart = delong_difference(fixed(outcome_N, score_N1), score_N1, other_N1)
+    assert -1 <= apart.low < apart.high == 1
+
+
 def test_a_report_has_it_for_a_fixed_test_set_alone(
     cohort_tables: Callable[..., tuple[pd.DataFrame, pd.DataFrame]],
 ) -> None:

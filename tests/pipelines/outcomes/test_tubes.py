@@ -11,7 +11,7 @@ from pipelines.outcomes.match import Outcomes, match_outcomes
 from pipelines.outcomes.sheet import read_outcome_sheet
 from pipelines.outcomes.tubes import tube_outcome
 from storage import schemas
-from storage.errors import InputError
+from storage.errors import ConfigError, InputError
 from storage.identity import Secret
 from storage.tables import conform
 
@@ -99,3 +99,16 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no column right"):
         read_outcome_sheet(tmp_path / "sheet.csv", study())
     read_outcome_sheet(tmp_path / "sheet.csv", study("given"))
+
+
+def test_a_comparison_is_no_rule_of_exams(tmp_path: Path) -> None:
+    (tmp_path / "sheet.csv").write_text("patient_id,occlusion\np1,1\n")
+    with pytest.raises(ConfigError, match=r"must be any_tube, both_tubes or given .* but is '>= 1'"):
+        read_outcome_sheet(tmp_path / "sheet.csv", study(">= 1"))
+
+
+def test_a_tube_of_which_nothing_is_said_stays_empty(tmp_path: Path) -> None:
+    found = matched(tmp_path / "given.csv", "patient_id,exam,occlusion\np1,e1,1\n", "given")
+    assert found.rows[["outcome", "right", "left"]].to_numpy().tolist() == [[1, "", ""]]
+    found = matched(tmp_path / "tubes.csv", "patient_id,exam,right,left\np1,e1,distal,\np2,e2,patent,\n")
+    assert found.rows[["outcome", "right", "left"]].to_numpy().tolist() == [[1, "distal", ""]]

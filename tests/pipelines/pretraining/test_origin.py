@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.pretraining.origin import origin_of
+from pipelines.pretraining.origin import Origin, origin_of
 from pipelines.training import seen
 from storage.errors import InputError
 from storage.manifest import Store
@@ -89,3 +89,9 @@ def test_whom_the_weights_saw_goes_along(store: Store, tmp_path: Path) -> None:
 def test_of_other_weights_nothing_is_known(store: Store, tmp_path: Path) -> None:
     for source in (None, "imagenet", str(tmp_path / "published.safetensors")):
         assert (origin_of(source, store).seen, origin_of(source, store).described()) == ({}, {})
+
+
+@pytest.mark.parametrize("text", ["{broken", "[1]", '{"encoder": "vit"}', '{"encoder": {}}'])
+def test_a_model_json_of_another_program_says_nothing(store: Store, tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.json").write_text(text)
+    assert origin_of(str(tmp_path / "model.safetensors"), store) == Origin()

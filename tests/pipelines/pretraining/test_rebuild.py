@@ -14,6 +14,7 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.repair import repair
 from pipelines.pretraining.crops import open_crops
 from pipelines.pretraining.rebuild import cache_names, rebuild_caches
+from pipelines.segmentation.patches import Patches
 from pipelines.segmentation.stored import Segmentation
 from pipelines.segmentation.whole import WholeFilms
 from storage.care.gc import collect
@@ -56,12 +57,15 @@ def test_a_cache_is_rebuilt(segmented: tuple[Path, Segmentation]) -> None:
     assert files(path) == before
 
 
-def test_a_cache_of_whole_films_is_rebuilt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stands_for", [WholeFilms, Patches])
+def test_a_cache_of_what_stands_for_bones_is_rebuilt(
+    tmp_path: Path, stands_for: type[WholeFilms | Patches]
+) -> None:
     root = tmp_path / "store"
-    path = open_crops(root, WholeFilms(made_large(root)), 24).path
+    path = open_crops(root, stands_for(made_large(root)), 24).path
     before = files(path)
     (path / "image" / "zarr.json").write_text("{}")
-    assert path.name == "crops-whole-24.zarr"
+    assert path.name in ("crops-whole-24.zarr", "crops-patches-24.zarr")
     assert rebuild_caches(root, cache_names(root, ["crops"])) == [path.name]
     assert files(path) == before
 

@@ -61,6 +61,11 @@ def test_the_defaults_are_safe(method: str) -> None:
     ("changes", "num_crops", "sentence"),
     [
         (
+            {"steps": 500, "warmup_steps": 700},
+            8000,
+            "pretraining.warmup_steps=700 of pretraining.steps=500: the rate never falls;",
+        ),
+        (
             {"optimizer": "adamw", "lr": 0.3},
             8000,
             "pretraining.lr=0.3 is a rate for larc; adamw wants 0.001 or less.",

@@ -28,8 +28,8 @@ from storage.manifest import Store
 
 @pytest.fixture
 def model_folder(tmp_path: Path, config: SegmentationConfig, study: StudyConfig) -> Path:
-    """An untrained segmenter whose second reading is framed by the disc."""
-    torch.manual_seed(0)
+    """An untrained segmenter that takes some places for regions; its second reading is framed by the disc."""
+    torch.manual_seed(1)
     settings = SegmenterSettings.of(replace(config, second_pass=True, frame_regions=["left"]), study)
     folder = tmp_path / "model"
     folder.mkdir()
@@ -57,6 +57,7 @@ def test_every_film_and_region_is_there_once(
     assert list(segmentation.films["key"]) == ["k000", "k001", "k002"]
     assert list(segmentation.regions["region"]) == ["left", "right"] * 3
     assert set(segmentation.films["annotator"]) == {"truth"}
+    assert segmentation.regions["found"].nunique() == 2, "some found, some not"
     for film in segmentation.films.itertuples():
         pixels = store.read_image(film.key)
         expected = segmenter.predict(pixels, 12)
@@ -184,10 +185,13 @@ def test_a_segmentation_of_fewer_or_other_films_is_not_opened(
     name = segment.segment_store(store, model_folder, study, config).name
     store.commit(films.iloc[:2].assign(laterality="L"), store.annotations, store.exclusions)
     assert list(open_segmentation(store.root, name).films["key"]) == ["k000", "k001"]
+    store.commit(films.iloc[:2].assign(pixels_sha256="turned"), store.annotations, store.exclusions)
+    with pytest.raises(InputError, match="have other pixels than when"):
+        open_segmentation(store.root, name)
     store.commit(films.iloc[1:], store.annotations, store.exclusions)
     with pytest.raises(InputError) as caught:
         open_segmentation(store.root, name)
     assert str(caught.value) == (
-        f"Segmentation {name} of {store.root} must hold the films of generation 000004, but lacks 1 of them and "
+        f"Segmentation {name} of {store.root} must hold the films of generation 000005, but lacks 1 of them and "
         "has 1 others; run radmill segment again."
     )
