@@ -147,7 +147,8 @@ class GuardedWorker:
 class GuardedPool:
     """A few guarded workers, for the length of a with block.
 
-    Twice as many threads, each with its item: no child waits while what it gave is written and synced.
+    Two and more have twice as many threads, each with its item: no child waits while what it gave is written and
+    synced. One alone has one, and all steps on disk come in order.
     """
 
     def __init__(self, processes: int, memory_gb: float, timeout_s: float, imports: Sequence[str]) -> None:
@@ -156,7 +157,7 @@ class GuardedPool:
         for worker in self._workers:
             self._idle.put(worker)
         keep_freed_memory(_KEPT_MB)  # encoded films arrive here, one like the other
-        self._threads = ThreadPoolExecutor(2 * processes)
+        self._threads = ThreadPoolExecutor(2 * processes if processes > 1 else 1)
         self._ahead = 4 * processes
 
     def __enter__(self) -> Self:

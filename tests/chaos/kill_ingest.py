@@ -118,6 +118,8 @@ def run(place: Path, processes: int = 1) -> None:
 
 def child(work: Callable[[], None]) -> int:
     """Start the work in a fork of this process; returns its id."""
+    # A fork that is killed while it asks for a decoder takes the server of decoders, which all share here, with it.
+    forkserver.ensure_running()
     identity = os.fork()
     if identity:
         return identity
