@@ -71,7 +71,9 @@ def _oracle(flow: Flow, store_root: Path) -> Path | None:
 
     None where the study asks for another outcome than the oracle reads: it would be no bound.
     """
-    if flow.settings.study.outcome_rule not in ORACLE_RULES:
+    from pipelines.outcomes.rule import parse_rule
+
+    if parse_rule(flow.settings.study.outcome_rule).text not in ORACLE_RULES:
         return None
     places = [flow.out / "phantoms" / "oracle.json"]
     if flow.settings.study.whole_films:

@@ -74,7 +74,9 @@ def _evaluation(inputs: Inputs) -> dict[str, Any] | None:
     found = _document(inputs, "metrics.json")
     if found is None or not (found["n"]["positive"] and found["n"]["negative"]):
         return None
-    return found | {"oracle": None, "film": found["film"] | {"oracle": None}}
+    paper = bool(found["warning"])
+    earlier = {"calibrated": not paper, "thresholds": "half" if paper else "chosen"}  # which they did not say
+    return earlier | found | {"oracle": None, "film": found["film"] | {"oracle": None}}
 
 
 def _document(inputs: Inputs, name: str) -> dict[str, Any] | None:

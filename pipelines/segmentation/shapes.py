@@ -18,16 +18,16 @@ FEATHER_SHARE = 0.06  # of the frame's side, over which the second reading fades
 def clean(label_map: np.ndarray, num_regions: int) -> np.ndarray:
     """Keep the largest connected piece of each class, drop crumbs, fill the holes that are then in it."""
     pieces = {index: largest_piece(label_map == index) for index in range(1, num_regions + 1)}
+    smallest = SMALLEST_SHARE * label_map.size
+    pieces = {index: piece for index, piece in pieces.items() if piece.sum() >= smallest}
     kept = np.zeros_like(label_map)
     for index, piece in pieces.items():
-        if piece.sum() >= SMALLEST_SHARE * label_map.size:
-            kept[piece > 0] = index
+        kept[piece > 0] = index
     whole = kept.copy()
     for index, piece in pieces.items():
         outlines, _ = cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         filled = cv2.drawContours(np.zeros_like(piece), outlines, -1, 1, cv2.FILLED)
-        if (kept == index).any():
-            whole[(filled > 0) & (kept == 0)] = index
+        whole[(filled > 0) & (kept == 0)] = index
     return whole
 
 

@@ -19,3 +19,14 @@ def test_the_rule_is_the_one_that_made_the_outcomes(cohorts: ModuleType, tmp_pat
     store.write_outcomes(store.outcomes.iloc[:0])
     bare = replace(inputs, store=store)
     assert summarise(bare, EvaluationConfig())["study"]["rule"] == "t_score <= -1"
+
+
+def test_people_without_an_outcome_are_among_the_subjects(cohorts: ModuleType, tmp_path: Path) -> None:
+    store = cohorts.make_store(tmp_path / "store", subjects=6, with_outcome=6)
+    cohorts.write_predictions(tmp_path / "out" / "predict", store, repeats=1, folds=1)
+    inputs = collect(store.root, tmp_path / "out", StudyConfig(), None, "adult")
+    new = [table.assign(split="new") for table in (inputs.subjects, inputs.regions)]
+    shown = summarise(replace(inputs, subjects=new[0], regions=new[1]), EvaluationConfig())["subjects"]
+    read = inputs.subjects[inputs.subjects["probability"].notna()]
+    assert {row["subject"] for row in shown["rows"]} == set(read["subject"]) and shown["total"] >= 4
+    assert all(any(value is not None for value in row["regions"]) for row in shown["rows"])
