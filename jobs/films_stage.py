@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.config import Settings
 from jobs.flow import Flow
+from jobs.folders import initial_weights
 from jobs.run_dir import StageFolder
 from jobs.session import local_session
 from pipelines.progress import Progress
@@ -53,6 +54,7 @@ def classify_films(flow: Flow, store: Store) -> StageFolder:
             return train(store, folder, settings.supervised, settings.study, session, progress)
 
     inputs = {"store": store.fingerprint(), "outcomes": store.outcomes_fingerprint()}
+    inputs |= initial_weights(settings.supervised.initial_weights)
     return flow.stage("classify", sections=("supervised",), inputs=inputs, action=action)
 
 

@@ -124,6 +124,13 @@ def file_fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
+def initial_weights(source: str | None) -> dict[str, str]:
+    """What a stage's question says of the weights that a training begins by, where they are a file."""
+    if source is None or not Path(source).is_file():
+        return {}
+    return {"initial_weights": file_fingerprint(Path(source))}
+
+
 def check_model(folder: Path, key: str | None = None, stage: str | None = None) -> None:
     """Raise InputError unless a finished model lies there.
 

@@ -32,4 +32,4 @@ def main(settings: Settings) -> int:
     print(report)
     if not report.matched:
         return NOTHING_MATCHES
-    return 0 if len(report.outcomes.rows) else NOTHING_USABLE
+    return 0 if report.usable else NOTHING_USABLE

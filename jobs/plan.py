@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from jobs.config import Settings
+from jobs.counts import Counts, foreseen_counts, precision_lines, widening
 from jobs.folders import existing
 from jobs.ingest import new_secret
 from jobs.job import Job
 from jobs.listing import files_below
+from jobs.pretrain import by_round
 from jobs.registry import JOBS, PLAIN
 from storage.wording import counted
 
-EXPECTED_AUC = 0.8
-MOST_HALF_WIDTH = 0.5  # a wider interval would say nothing
-HELD_BACK = 0.25  # of a training part, where the encoder learns from outcomes
-TESTED, WOMEN_LEAST = 0.2, 7  # of whole films: share of the women, and how many of each class there must be
-PHANTOMS_POSITIVE = 0.284  # share of the subjects with outcome
-
-
-class Counts(NamedTuple):
-    """Subjects with an outcome."""
-
-    subjects: int
-    positives: int
-    tested: float = 1.0
-    """Share of them."""
-
-    @property
-    def negatives(self) -> int:
-        return self.subjects - self.positives
+WOMEN_LEAST = 7  # of each class, where whole films are read
 
 
 def plan(words: Sequence[str]) -> int:
@@ -99,15 +83,17 @@ def _lines(job: Job, settings: Settings) -> list[str]:
         lines += _raw_lines(settings)
     if settings.store is not None and "raw" not in job.required:
         lines += _store_lines(Path(settings.store))
-    counts = _counts(job, settings)
+    counts = foreseen_counts(job, settings)
     if counts is not None and (counts.subjects or "classification" in job.sections):
-        lines += _precision_lines(counts, _widening(settings) if "splits" in job.sections else 1.0)
+        lines += precision_lines(counts, widening(settings) if "splits" in job.sections else 1.0)
+    if job.name == "sweep":
+        lines += _sweep_lines(settings)
     if settings.study.whole_films and "supervised" in job.sections:
         return lines + _whole_film_lines(settings, counts)
     for section, stage in (("segmentation", "train-segmenter"), ("pretraining", "pretrain")):
         if job.name in (stage, "demo", "run") and not (section == "segmentation" and settings.segmenter):
             training = getattr(settings, section)
-            encoders = _encoders(settings) if stage == "pretrain" else ""
+            encoders = _encoders(settings, counts) if stage == "pretrain" else ""
             lines.append(
                 f"{stage}: {encoders}{training.steps:,} steps of {training.batch_size}, "
                 f"a checkpoint every {training.checkpoint_every_steps}"
@@ -122,75 +108,15 @@ def _lines(job: Job, settings: Settings) -> list[str]:
     return lines
 
 
-def _encoders(settings: Settings) -> str:
+def _encoders(settings: Settings, counts: Counts | None) -> str:
     """How many encoders the stage pretrain trains, where it is more than one."""
-    if settings.pretraining.method != "supcon" or settings.study.whole_films:
-        return ""
     splits = settings.splits
+    if not by_round(settings) or settings.study.whole_films or (counts and not counts.subjects):
+        return ""
     if splits.by == "site":
         return "an encoder for each X-ray machine and one for all, each of "
     folds = splits.repeats * (1 if splits.protocol == "paper" else splits.folds)
     return f"{folds + 1} encoders, one for each of {counted(folds, 'fold')} and one for all, each of "
-
-
-def _counts(job: Job, settings: Settings) -> Counts | None:
-    """Subjects and positives among them, where something tells: the phantoms, the sheet, or the store."""
-    if settings.population == "child":
-        return Counts(0, 0)
-    if "phantoms" in job.sections:
-        subjects = settings.phantoms.subjects if settings.phantoms.population == "adult" else 0
-        return Counts(subjects, round(PHANTOMS_POSITIVE * subjects))
-    if settings.outcomes is not None:
-        return _sheet_counts(settings)
-    if job.name == "run" and not (Path(str(settings.store)) / "CURRENT").is_file():
-        return Counts(0, 0)
-    if job.name in ("classify", "evaluate", "run"):
-        from pipelines.classification.exams import exam_outcomes
-        from pipelines.classification.labelled import subject_outcomes
-        from storage.manifest import Store
-
-        store = Store.open(Path(str(settings.store)))
-        if settings.study.whole_films:
-            share = TESTED if job.name == "classify" else 1.0
-            return _women(exam_outcomes(store, settings.study))._replace(tested=share)
-        outcomes = subject_outcomes(store, settings.study)
-        return Counts(len(outcomes), sum(outcomes.values()))
-    return None
-
-
-def _women(outcomes: Mapping[tuple[str, str], int]) -> Counts:
-    """Women with an outcome, positive if any exam is."""
-    positive: dict[str, int] = {}
-    for (subject, _), outcome in outcomes.items():
-        positive[subject] = max(positive.get(subject, 0), outcome)
-    return Counts(len(positive), sum(positive.values()))
-
-
-def _widening(settings: Settings) -> float:
-    """How much wider the folds' intervals are than those of one fixed test set, as the report stretches them."""
-    from pipelines.evaluation.intervals import fold_widening
-
-    folds = 1 if settings.study.whole_films else settings.splits.folds
-    held_back = settings.pretraining.method == "supcon" or settings.classification.encoder == "fine_tuned"
-    learnt = 1 - HELD_BACK if held_back else 1.0
-    return fold_widening(folds, 1 / (learnt * (folds - 1))) if folds > 1 else 1.0
-
-
-def _precision_lines(counts: Counts, widening: float) -> list[str]:
-    """How wide the interval of an AUC will be, never beyond what an AUC can be."""
-    if not counts.subjects:
-        return ["outcomes: none, so embeddings alone come out, no probability"]
-    tested = (round(counts.tested * number) for number in (counts.positives, counts.negatives))
-    half = widening * auc_half_width(EXPECTED_AUC, *tested)
-    if not half <= MOST_HALF_WIDTH:
-        expected = "too few to say"
-    else:
-        low, high = max(0.0, EXPECTED_AUC - half), min(1.0, EXPECTED_AUC + half)
-        expected = f"an AUC of {EXPECTED_AUC:.2f} would have the 95 % interval {low:.2f} to {high:.2f}"
-    return [
-        f"outcomes: {counted(counts.subjects, 'subject')}, {counts.positives:,} positive",
-        f"expected precision: {expected}",
-    ]
 
 
 def _fold_lines(counts: Counts | None, folds: int) -> list[str]:
@@ -225,11 +151,28 @@ def _whole_film_lines(settings: Settings, counts: Counts | None) -> list[str]:
     return lines
 
 
+def _sweep_lines(settings: Settings) -> list[str]:
+    from jobs.sweep import left_out_trials, todo
+    from jobs.trials import sweep_of
+
+    sweep = sweep_of(str(settings.sweep), JOBS["sweep"].sections, settings.seed_controls)
+    trials = todo(sweep, left_out := left_out_trials(settings, sweep))
+    names, seeds = ({getattr(trial, what) for trial in trials} for what in ("name", "seed"))
+    lines = [f"sweep: {counted(len(trials), 'trial')}, {len(names)} by {counted(len(seeds), 'seed')}"]
+    return lines + [f"left out: {name}, {why}" for name, why in left_out.items()]
+
+
 def _phantom_lines(settings: Settings) -> list[str]:
+    from pipelines.phantoms.study import foreseen
+
     p = settings.phantoms
-    films = p.subjects + p.unlabelled
+    films = counted(foreseen(p, settings.study).films, "film")
+    if settings.study.whole_films:
+        return [
+            f"phantoms: {films} of {p.height} x {p.height}, frames of loops counted, effect {p.effect or 'null'}"
+        ]
     return [
-        f"phantoms: {counted(films, 'film')} of {p.height} x {p.width}, {counted(p.annotators, 'annotator')}, "
+        f"phantoms: {films} of {p.height} x {p.width}, {counted(p.annotators, 'annotator')}, "
         f"effect {p.effect or 'null'}"
     ]
 
@@ -262,32 +205,3 @@ def _store_lines(root: Path) -> list[str]:
     return [
         f"store: {counted(films, 'film')} of {counted(subjects, 'subject')}, {with_outcome:,} with outcome"
     ]
-
-
-def _sheet_counts(settings: Settings) -> Counts:
-    """Patients of the sheet alone, positive if any row is; matching them with the films is ingest's work."""
-    from pipelines.ingest.values import number
-    from pipelines.outcomes.rule import parse_rule
-    from pipelines.outcomes.sheet import PATIENT, read_outcome_sheet
-    from pipelines.outcomes.tubes import told_by_patient
-
-    table = read_outcome_sheet(existing(str(settings.outcomes), "outcomes"), settings.study)
-    if settings.study.unit == "exam":
-        told = told_by_patient(table, settings.study)
-        return Counts(len(told), sum(told.values()), TESTED)
-    rule = parse_rule(settings.study.outcome_rule)
-    positive: dict[str, bool] = {}
-    for row in table.sheet.rows:
-        if not math.isnan(value := number(row.get(table.column))):
-            patient = table.film_id(row.get(PATIENT))
-            positive[patient] = positive.get(patient, False) or bool(rule.outcome(value))
-    return Counts(len(positive), sum(positive.values()))
-
-
-def auc_half_width(auc: float, positives: int, negatives: int) -> float:
-    """Half of an AUC's 95 % interval (Hanley and McNeil, Radiology 1982;143:29-36); NaN without both classes."""
-    if positives < 1 or negatives < 1:
-        return math.nan
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    spread = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
-    return 1.96 * math.sqrt(spread / (positives * negatives))

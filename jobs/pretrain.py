@@ -1,4 +1,4 @@
-"""Pretraining on the region crops: self-supervised, one encoder for all; or by outcomes, SupCon, one for every fold."""
+"""Pretraining on the region crops: one encoder for all, or one for every fold, which learns from its training part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.config import Settings
 from jobs.flow import Flow
-from jobs.folders import file_fingerprint, held, opened_store, regions_id, segmentation_id
+from jobs.folders import held, initial_weights, opened_store, regions_id, segmentation_id
 from jobs.run_dir import StageFolder
 from jobs.training import asked_workers, one_ray, run_training
 from pipelines.progress import Progress
@@ -50,6 +50,16 @@ def check_method(settings: Settings) -> None:
         raise ConfigError(_without_outcomes("outcomes=FILE is not given"))
 
 
+def by_round(settings: Settings) -> bool:
+    """Whether every fold gets an encoder of its own: SupCon's learns from its training subjects' outcomes, and by
+    the paper's protocol every method's from their images."""
+    chosen = settings.pretraining
+    if chosen.method == "supcon":
+        return True
+    paper = settings.splits.protocol == "paper" and settings.population == "adult"
+    return paper and chosen.method != "none" and chosen.subjects == "without_outcome"
+
+
 def check_backbone(settings: Settings) -> None:
     """ConfigError where timm has no such model: said before the segmenter trains, not after. Imports torch."""
     from pipelines.pretraining.backbone import build_backbone
@@ -78,16 +88,14 @@ def main(settings: Settings) -> int:
 
 
 def pretrain(flow: Flow, store_root: Path) -> StageFolder:
-    """OUT/pretrain/model.safetensors: the encoder; by SupCon the finished model's, beside one for every fold."""
+    """OUT/pretrain/model.safetensors: the encoder; by rounds the finished model's, beside one for every fold."""
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
     model_id = regions_id(settings.pretraining.regions, flow.out)
     inputs = {"store": store.fingerprint(), "segmentation": model_id} | asked_workers(settings)
-    initial = settings.pretraining.initial_weights
-    if initial is not None and Path(initial).is_file():
-        inputs["initial_weights"] = file_fingerprint(Path(initial))
-    if settings.pretraining.method == "supcon":
+    inputs |= initial_weights(settings.pretraining.initial_weights)
+    if by_round(settings) and (settings.pretraining.method == "supcon" or not store.outcomes.empty):
         inputs["outcomes"] = store.outcomes_fingerprint()
 
         def action(folder: Path, progress: Progress) -> str:
@@ -105,9 +113,10 @@ def pretrain(flow: Flow, store_root: Path) -> StageFolder:
 def _every_round(settings: Settings, store: Store, model_id: str, folder: Path, progress: Progress) -> str:
     """An encoder for every fold, then the finished model's; those that are there already are kept."""
     from pipelines.classification.labelled import subject_outcomes
-    from pipelines.classification.supervision import supervised_rounds
+    from pipelines.classification.supervision import pretraining_rounds
 
-    rounds = supervised_rounds(store, settings.splits, subject_outcomes(store, settings.study))
+    outcomes = subject_outcomes(store, settings.study)
+    rounds = pretraining_rounds(store, settings.splits, outcomes, settings.pretraining.method)
     with one_ray("pretrain", settings):
         for done, one in enumerate(rounds):
 

@@ -43,8 +43,8 @@ def check(settings: Settings) -> None:
     if sweep.study is not None and sweep.study != settings.study.name:
         raise ConfigError(f"sweep={sweep.name} is for study={sweep.study}, but study={settings.study.name}.")
     _check_tables(sweep)
-    left_out = _left_out(settings, sweep)
-    if not _todo(sweep, left_out):
+    left_out = left_out_trials(settings, sweep)
+    if not todo(sweep, left_out):
         raise ConfigError(next(iter(left_out.values())))
     store = opened_store(settings)
     if settings.study.whole_films:
@@ -86,8 +86,8 @@ def main(settings: Settings) -> int:
 def run_sweep(settings: Settings, store: Path, out: Path) -> None:
     """Run the trials that have no Parquet file yet, then write sweep.parquet and the tables of all that have."""
     folder, sweep = out / "sweep", _sweep(settings)
-    left_out = _left_out(settings, sweep)
-    trials = _todo(sweep, left_out)
+    left_out = left_out_trials(settings, sweep)
+    trials = todo(sweep, left_out)
     if settings.fresh:
         forget(out / FOLDER, "sweep")
         for trial in trials:
@@ -170,7 +170,7 @@ def _sweep(settings: Settings) -> Sweep:
     return sweep_of(str(settings.sweep), JOBS["sweep"].sections, settings.seed_controls)
 
 
-def _left_out(settings: Settings, sweep: Sweep) -> dict[str, str]:
+def left_out_trials(settings: Settings, sweep: Sweep) -> dict[str, str]:
     """By name the trials that can't be run with these settings, and why."""
     found: dict[str, str] = {}
     for trial in sweep.trials:
@@ -189,7 +189,8 @@ def _left_out(settings: Settings, sweep: Sweep) -> dict[str, str]:
     return found
 
 
-def _todo(sweep: Sweep, left_out: Mapping[str, str]) -> list[SweepTrial]:
+def todo(sweep: Sweep, left_out: Mapping[str, str]) -> list[SweepTrial]:
+    """The trials that can be run."""
     return [trial for trial in sweep.trials if trial.name not in left_out]
 
 

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.flow import Flow
+from jobs.folders import initial_weights
 from jobs.session import local_session
+from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.progress import Progress
+from storage.atomic import new_folder
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVELS = ("subject", "film", "exam")
+SUPCON = "supcon"  # folder of its stage below classify
 
 
-def classify_films(flow: Flow, store_root: Path) -> Path:
-    """The stage classify of a trial on whole films, without the maps that a run ends with."""
+def classify_films(flow: Flow, store_root: Path, twins: Sequence[Path] = ()) -> Path:
+    """The stage classify of a trial on whole films, without the maps that a run ends with.
+
+    twins: folders of trials of which one may have trained the very encoder that SupCon would train here.
+    """
     from pipelines.classification.hsg_losses import hsg_trial
     from storage.manifest import Store
 
     settings, store = flow.settings, Store.open(store_root)
 
     def action(folder: Path, progress: Progress) -> str:
+        if settings.supervised.supcon:
+            _take_supcon(folder, [twin / "classify" for twin in twins])
         params = {**asdict(settings.supervised), "store": store.root, "out": folder, "study": settings.study}
         with local_session() as session:
             film, exam = hsg_trial(params, session, progress)
         return f"{film['method']}: AUPRC {film['auprc']:.3f} over films, {exam['auprc']:.3f} over exams"
 
     inputs = {"store": store.fingerprint(), "outcomes": store.outcomes_fingerprint()}
+    inputs |= initial_weights(settings.supervised.initial_weights)
     return flow.stage("classify", sections=("supervised",), inputs=inputs, action=action).path
 
 
@@ -57,6 +71,28 @@ def subject_measures(folder: Path) -> list[dict[str, Any]]:
     )
     collect(evaluate_subjects(subjects, BOOTSTRAP_SEED, folds=folds), "")
     return found
+
+
+def _take_supcon(folder: Path, twins: Sequence[Path]) -> None:
+    """SupCon's stage of a finished trial that asked the same but for the head, unless this trial has begun its own."""
+    asked = _asked_of_supcon(folder)
+    for twin in twins:
+        with suppress(OSError, StorageError):  # one that begins anew meanwhile is no twin
+            if (folder / SUPCON).exists() or not (twin / "DONE.json").is_file():
+                continue
+            if _asked_of_supcon(twin) == asked:
+                with new_folder(folder / SUPCON) as temporary:
+                    shutil.copytree(twin / SUPCON, temporary, dirs_exist_ok=True)
+
+
+def _asked_of_supcon(folder: Path) -> dict[str, Any]:
+    """The question of a stage classify without what SupCon's stage does not read."""
+    asked: dict[str, Any] = json.loads((folder / "asked.json").read_text("utf-8"))
+    supervised = asked["config"]["supervised"]
+    asked["config"]["supervised"] = {
+        key: value for key, value in supervised.items() if key not in SupervisedConfig.of_the_head
+    }
+    return asked
 
 
 def film_measures(folder: Path) -> list[dict[str, Any]]:

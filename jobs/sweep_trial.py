@@ -47,11 +47,12 @@ def run_trial(params: Row) -> Row:
     settings.cluster.workers = 1
     store, base = Path(params["store"]), Path(params["out"])
     flow = Flow(base / "sweep" / params["id"], settings)
+    twins = [base / "sweep" / twin for twin in params["twins"]]
     if settings.study.whole_films:
-        return {"metrics": film_measures(classify_films(flow, store))}
+        return {"metrics": film_measures(classify_films(flow, store, twins))}
     segmented = (base / "segment" / "segmentation.json").read_bytes()
     write_bytes(flow.out / "segment" / "segmentation.json", segmented)
-    _take_encoder(flow.out, [base / "sweep" / twin for twin in params["twins"]])
+    _take_encoder(flow.out, twins)
     pretrain(flow, store)
     return {"metrics": subject_measures(classify(flow, store).path)}
 
@@ -60,11 +61,8 @@ def twins_of(trial: SweepTrial, trials: Sequence[SweepTrial]) -> list[str]:
     """Other trials that pretrain alike: who comes later takes the encoder of who came first."""
 
     def pretraining(one: SweepTrial) -> dict[str, Any]:
-        kept = (
-            ("pretraining.", "splits.")
-            if one.changes.get("pretraining.method") == "supcon"
-            else "pretraining."
-        )
+        own = "supcon" in one.changes.values() or "paper" in one.changes.values()
+        kept = ("pretraining.", "splits.") if own else ("pretraining.",)
         return {key: value for key, value in one.changes.items() if key.startswith(kept)}
 
     return [other.id for other in trials if other is not trial and pretraining(other) == pretraining(trial)]

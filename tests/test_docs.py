@@ -13,6 +13,7 @@ from storage import schemas
 DOCS = Path(__file__).parents[1] / "docs"
 EXPLAINED = (
     *("REGIONS", "SUBJECTS", "EXAMS", "FILM_INDEX", "FOLDS", "INNER", "SCORES", "EVALUABLE", "EMBEDDINGS"),
+    *("SWEEP", "REGION_INDEX"),
     *("MANIFEST", "ANNOTATIONS", "EXCLUSIONS", "OUTCOMES"),
 )
 

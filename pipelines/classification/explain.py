@@ -44,6 +44,16 @@ def grad_cam(model: FilmNet, images_NSS: NDArray[np.uint8]) -> Maps:
     return scaled
 
 
+def has_places(model: FilmNet, side: int) -> bool:
+    """Whether the backbone's last features are a map of channels (NCHW): those of transformers are tokens, of which
+    Grad-CAM's weights mean nothing. side: of the films in pixels."""
+    backbone = model.encoder.backbone.eval()
+    film = torch.zeros(1, model.encoder.channels, side, side)
+    with torch.no_grad():
+        last = backbone.forward_features(film)  # type: ignore[operator]
+    return bool(last.ndim == 4 and last.shape[1] == backbone.num_features)
+
+
 def last_places(backbone: nn.Module, film_11SS: Tensor) -> nn.Module:
     """The last layer whose output still has places: what Grad-CAM weighs."""
     found: list[nn.Module] = []

@@ -46,7 +46,7 @@ def classify_films(
     protocol is locked before anything is tested (`ledger`) and stands in protocol.json. Raises ConfigError or
     TrainingError where there are too few women, StoppedEarly where the session ends it.
     """
-    protocol = {"primary": PRIMARY, "study": asdict(study), "supervised": asdict(config)}
+    protocol = {"primary": PRIMARY, "study": asdict(study), "supervised": config.told()}
     identity = lock(store.root, protocol)
     write_json(folder / "protocol.json", {"id": identity, **protocol})
     trial = run_trial(store, folder, study, config, session, progress)

@@ -17,6 +17,7 @@ from pipelines.classification.film_model import FilmNet, load_net
 from pipelines.classification.film_trial import FilmSelection, Trial
 from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
+from pipelines.pretraining.origin import origin_of
 from pipelines.training import seen
 from storage.atomic import write_json
 from storage.errors import InputError
@@ -59,7 +60,7 @@ def write_described(
         "format": FORMAT,
         "kind": KIND,
         "study": asdict(study),
-        "supervised": asdict(config),
+        "supervised": config.told(),
         "head": asdict(trial.chosen),
         "trained_on": {
             "data_kind": sorted(set(films["data_kind"])),
@@ -67,7 +68,8 @@ def write_described(
             **seen.written(films),
         },
         seen.SECTION: {
-            "test": seen.written(store.manifest[store.manifest["subject"].isin(trial.test.rows["subject"])])
+            "test": seen.written(store.manifest[store.manifest["subject"].isin(trial.test.rows["subject"])]),
+            "encoder": origin_of(config.initial_weights, store, config.section).seen,
         },
         "versions": {package: version(package) for package in _VERSIONS},
     }

@@ -6,6 +6,7 @@ maps.zarr    map (uint8, FSS, each scaled to its own largest value), in the orde
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 TRUTH = "truth"  # the annotator of phantoms' own geometry
 MOST = 200  # films with a map
 CHECKED = 64  # of them, also by randomised models
+_log = logging.getLogger(__name__)
 
 
 def write_maps(
     folder: Path, store: Store, model: FilmNet, films: FilmSet, scored: pd.DataFrame
 ) -> dict[str, Any]:
-    """Write maps.json and maps.zarr for the worst films; return what maps.json holds.
+    """Write maps.json and maps.zarr for the worst films; return what maps.json holds; {} where no maps can be had.
 
     scored: outcome and probability of these films. Where some have a mask `truth` (phantoms), the checks read
     those alone.
@@ -40,8 +42,12 @@ def write_maps(
         check_maps,
         energy,
         grad_cam,
+        has_places,
     )  # torch, which a reader needs not
 
+    if not has_places(model, films.images_NSS.shape[1]):
+        _log.warning("Grad-CAM needs a convolutional backbone, so there are no maps of where this one looks.")
+        return {}
     keys = worst_first(scored[scored["probability"].notna()])["key"].tolist()[:MOST]
     row_of = {key: row for row, key in enumerate(films.rows["key"])}
     images_FSS = films.images_NSS[[row_of[key] for key in keys]]

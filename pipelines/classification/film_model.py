@@ -24,7 +24,8 @@ class FilmEncoder(nn.Module):
 
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__()
-        self.backbone = build_backbone(config.backbone)
+        self.channels = config.channels
+        self.backbone = build_backbone(config.backbone, config.channels)
         self.reduce = nn.Linear(num_features(self.backbone), config.embedding)
 
     def forward(self, films_N1SS: Tensor) -> Tensor:

@@ -21,9 +21,10 @@ from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.config import StudyConfig
 from pipelines.evaluation.calibration import fit_platt, recalibrated
 from pipelines.evaluation.thresholds import choose_threshold
+from pipelines.pretraining.origin import origin_of
 from pipelines.progress import Progress, silent
 from pipelines.training.session import Session
-from storage.errors import ConfigError
+from storage.errors import ConfigError, InputError
 from storage.manifest import Store
 from storage.splits import check_leaks, make_splits
 
@@ -72,6 +73,11 @@ def run_trial(
     """
     check_whole(study)
     check_input(config)
+    if (by := origin_of(config.initial_weights, store, config.section).outcomes_by) is not None:
+        raise InputError(
+            f"supervised.initial_weights={config.initial_weights} has learnt from outcomes ({by}); begin from weights "
+            "that were trained without."
+        )
     films = labelled_films(store, study, config.input_size, progress)
     train, held_out, test = split_films(films, config, store.manifest)
     own = replace(config, seed=SEED if config.seed_controls == "split" else config.seed)

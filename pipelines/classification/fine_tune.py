@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from pipelines.classification.aggregate import mean_over_bones
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.exams import FilmSet
+from pipelines.classification.features import encoder_scales
 from pipelines.classification.finished import read_part
 from pipelines.classification.probe import Head, Segments
 from pipelines.classification.rounds import Round
@@ -35,7 +35,7 @@ from pipelines.evaluation.calibration import fit_platt
 from pipelines.evaluation.metrics import auc
 from pipelines.evaluation.thresholds import choose_threshold
 from pipelines.pretraining.backbone import build_backbone, channels_of, num_features
-from pipelines.pretraining.crops import square_crop
+from pipelines.pretraining.crops import square_crops
 from pipelines.pretraining.encoder import Encoder
 from pipelines.progress import Progress, silent
 from pipelines.segmentation.stored import Segmentation
@@ -45,6 +45,7 @@ from pipelines.training.seeding import seed_torch
 from pipelines.training.session import LocalSession, Session, StoppedEarly
 from storage.atomic import write_json
 from storage.errors import ConfigError, TrainingError
+from storage.manifest import Store
 
 _WEIGHTS = 2  # stream of randomness beside those of the loop
 
@@ -106,7 +107,7 @@ class FineTuning:
         )
         if result.stopped:
             raise StoppedEarly(result.steps, config.steps)
-        model.load_state_dict(load_file(folder / "best.safetensors"))
+        model.load_state_dict(result.best)
         encoder = Encoder(str(settings["backbone"]), model.backbone.state_dict(), self.session.device)
         segments = replace(
             self.segments,
@@ -168,7 +169,9 @@ class FineTuning:
 
 
 def fine_tuning(
+    store: Store,
     segmentation: Segmentation,
+    encoder: Path,
     rows: pd.DataFrame,
     segments: Segments,
     folder: Path,
@@ -177,22 +180,24 @@ def fine_tuning(
     supervised: SupervisedConfig | None,
     session: Session | None,
 ) -> FineTuning:
-    """What the trainings need, its checkpoints in folder/checkpoints. rows: of `film_rows`; segments: evaluable ones.
+    """What the trainings need, its checkpoints in folder/checkpoints. encoder: as its crops were made, all
+    regions' are. rows: of `film_rows`; segments: the evaluable ones, without features.
 
-    ConfigError where supervised.supcon is set: regions are pretrained by pretraining.method.
+    ConfigError where supervised.supcon or initial_weights is set: regions begin from what pretraining.* makes.
     """
     supervised = supervised or SupervisedConfig()
-    if supervised.supcon:
-        raise ConfigError(
-            "supervised.supcon=true pretrains whole films; for classification.encoder=fine_tuned choose "
-            "pretraining.method instead."
-        )
+    for name in ("supcon", "initial_weights"):
+        if getattr(supervised, name):
+            instead = {"supcon": "method", "initial_weights": "initial_weights"}[name]
+            raise ConfigError(
+                f"supervised.{name} is for whole films; for classification.encoder=fine_tuned set "
+                f"pretraining.{instead} instead."
+            )
     found = segmentation.regions.set_index(["key", "region"], drop=False)
     usable = rows[rows["evaluable"]]
     wanted = found.loc[list(zip(usable["key"], usable["region"], strict=True))]
-    crops_N2SS = np.stack(
-        [square_crop(*segmentation.read_region(row), config.input_size) for _, row in wanted.iterrows()]
-    )
+    scale_N = encoder_scales(store, encoder, wanted, config)
+    crops_N2SS = square_crops(segmentation, wanted, config.input_size, scale_N)
     return FineTuning(
         segments=segments,
         images_NSS=crops_N2SS[:, 0],

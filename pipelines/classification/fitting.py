@@ -20,10 +20,11 @@ from pipelines.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Subjects with outcome: a row per film and region, the evaluable ones' features in their order by the encoder in
-    a folder, and by subject the 2MCI and the measured value."""
+    """Subjects with outcome: a row per film and region, the evaluable ones in their order without features and with
+    those of the encoder in a folder, and by subject the 2MCI and the measured value."""
 
     rows: pd.DataFrame
+    unread: Segments
     segments: Callable[[Path], Segments]
     cortical: pd.DataFrame
     measured: Mapping[str, float]

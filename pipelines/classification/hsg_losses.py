@@ -52,7 +52,7 @@ def hsg_trial(
     """
     config = _config(params)
     store, out, study = Store.open(Path(params["store"])), Path(params["out"]), params["study"]
-    identity = lock(store.root, {"primary": PRIMARY, "study": asdict(study), "supervised": asdict(config)})
+    identity = lock(store.root, {"primary": PRIMARY, "study": asdict(study), "supervised": config.told()})
     trial = run_trial(store, out, study, config, session or LocalSession(), progress)
     with replacing(out / PREDICTIONS) as temporary:
         trial.tested.to_csv(temporary, index=False)

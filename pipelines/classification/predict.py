@@ -29,7 +29,7 @@ from pipelines.classification.rows import (
     subject_table,
 )
 from pipelines.config import StudyConfig
-from pipelines.evaluation.config import EvaluationConfig
+from pipelines.evaluation.config import FIXED_CONTRAST, EvaluationConfig
 from pipelines.evaluation.intervals import BOOTSTRAP_SEED
 from pipelines.evaluation.ledger import lock, record
 from pipelines.evaluation.protocols import Background, evaluate_subjects
@@ -97,6 +97,8 @@ def evaluate(
     subjects or films.
     """
     finished, config = _load(model, study), config or EvaluationConfig()
+    if config.contrast == "age_sex":  # which would have to be fitted on those who are tested
+        config = replace(config, contrast=FIXED_CONTRAST)
     protocol = {
         "primary": "AUC",
         "contrast": config.contrast,

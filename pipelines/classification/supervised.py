@@ -8,6 +8,7 @@ was trained, never compared with another one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.classification.exams import FilmSet
@@ -26,6 +26,7 @@ from pipelines.classification.supervised_config import SupervisedConfig
 from pipelines.inference import side_by_side
 from pipelines.pretraining.backbone import build_backbone, check_sizes
 from pipelines.pretraining.supcon import sup_con
+from pipelines.pretraining.weights import load_initial
 from pipelines.progress import Progress, silent
 from pipelines.training.loop import Batch, fit, save_weights
 from pipelines.training.seeding import seed_torch
@@ -47,8 +48,8 @@ def train_films(
 ) -> None:
     """Train by config.loss, alone or after SupCon; folder/model.safetensors has the least loss on `chosen_on`.
 
-    Resumes from the checkpoints in the folder. TrainingError where a class is
-    absent, StoppedEarly where the session ends it.
+    Resumes from the checkpoints in the folder. TrainingError where a class is absent, InputError where initial weights
+    don't fit, StoppedEarly where the session ends it.
     """
     for name, films in (("training", train), ("validation", chosen_on)):
         if len(np.unique(films.outcome_N)) < 2:
@@ -58,6 +59,8 @@ def train_films(
             )
     seed_torch(config.seed, _WEIGHTS)
     model = FilmNet(config)
+    if config.initial_weights is not None:
+        load_initial(model.encoder.backbone, config.backbone, config.initial_weights, config.section)
     names = f"{config.input_size} " + " ".join(train.rows["key"])
     learner: FilmLearner | HeadLearner
     if config.supcon:
@@ -65,11 +68,11 @@ def train_films(
         learner = HeadLearner(model, train, chosen_on, config)
         head = replace(config, steps=config.head_steps, warmup_steps=0)
         best = _fit(learner, head, session, folder / "head", names, progress)
-        model.head.load_state_dict(load_file(best))
+        model.head.load_state_dict(best)
     else:
         learner = FilmLearner(model, train, chosen_on, config)
         best = _fit(learner, config, session, folder / "films", names, progress)
-        model.load_state_dict(load_file(best))
+        model.load_state_dict(best)
     save_weights(model, folder / "model.safetensors")
 
 
@@ -96,11 +99,12 @@ def _fit(
     folder: Path,
     names: str,
     progress: Progress,
-) -> Path:
+) -> Mapping[str, Tensor]:
+    """The best weights."""
     result = fit(learner, config, session, folder, names, progress)
     if result.stopped:
         raise StoppedEarly(result.steps, config.steps)
-    return folder / "best.safetensors"
+    return result.best
 
 
 class _Learner:

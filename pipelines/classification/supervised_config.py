@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 from pipelines.training.config import TrainingConfig
 from storage.errors import ConfigError, check_at_least, check_between, check_one_of
@@ -35,6 +37,10 @@ class SupervisedConfig(TrainingConfig):
     """Updates of the classifier on the frozen encoder."""
     backbone: str = "efficientnet_b0"
     """Name of a timm model."""
+    channels: int = 1
+    """Channels the encoder takes: 1, or 3 (gray three times, normalised as its published weights expect)."""
+    initial_weights: str | None = None
+    """A safetensors file of the backbone, imagenet (from an installed package), or null for random weights."""
     embedding: int = 128
     """Length to which the encoder's features are reduced."""
     input_size: int = 224
@@ -54,11 +60,17 @@ class SupervisedConfig(TrainingConfig):
     seed_controls: str = "init"
     """What differs between seeds: init (weights, order), split (who is tested), or both."""
 
+    of_the_head: ClassVar[tuple[str, ...]] = (
+        *("loss", "focal_gamma", "asl_positive", "asl_negative", "asl_margin", "head_steps"),
+    )
+    """Settings that SupCon's stage does not read: trials that differ in these alone train the same encoder."""
+
     def __post_init__(self) -> None:
         TrainingConfig.__post_init__(self)
         check_one_of("supervised.loss", self.loss, LOSSES)
         check_one_of("supervised.protocol", self.protocol, PROTOCOLS)
         check_one_of("supervised.seed_controls", self.seed_controls, SEED_CONTROLS)
+        check_one_of("supervised.channels", str(self.channels), ("1", "3"))
         check_at_least("supervised.head_steps", self.head_steps, 1)
         check_at_least("supervised.embedding", self.embedding, 2)
         check_at_least("supervised.input_size", self.input_size, 32)
@@ -66,6 +78,14 @@ class SupervisedConfig(TrainingConfig):
             _check_exponent(f"supervised.{name}", getattr(self, name))
         check_between("supervised.asl_margin", self.asl_margin, 0, 0.5)
         check_between("supervised.temperature", self.temperature, 0.01, 10)
+
+    def told(self) -> dict[str, Any]:
+        """All settings, the initial weights by their content: where they lie is nobody's business but its owner's."""
+        settings, weights = asdict(self), self.initial_weights
+        if weights is not None and Path(weights).is_file():
+            with Path(weights).open("rb") as file:
+                settings["initial_weights"] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return settings
 
     @property
     def method(self) -> str:

@@ -1,11 +1,11 @@
-"""Encoders that learn from outcomes, SupCon's: one for every round, which knows the outcomes of its training subjects.
+"""Encoders of which every round has its own: SupCon's, which know the outcomes of the round's training subjects, and
+by splits.protocol=paper those of every method, which have seen their images.
 
     pretrain/                        the finished model's
     pretrain/repeat-<r>-fold-<f>/    the fold's
-    each with subjects.parquet       who was to be tested, whose outcomes it learnt from (train), whose it was denied
-                                     (validation)
+    each with subjects.parquet       who was to be tested, whom it learnt from (train), whom it was denied (validation)
 
-Such an encoder sets the training subjects apart whether or not their films do, so folds within them would tell
+SupCon's encoder sets the training subjects apart whether or not their films do, so folds within them would tell
 nothing: penalty, threshold and calibration chosen there would suit outcomes that the encoder knows by heart. So a
 quarter of the training part, dealt by outcome, is held back from encoder and layer, and they are chosen on it alone.
 splits.protocol=paper has validation subjects of its own, which serve the same.
@@ -45,12 +45,17 @@ class Encoders:
     folder: Path
     method: str
 
+    @property
+    def by_round(self) -> bool:
+        """Whether every round has its own."""
+        return self.method == METHOD or (self.folder / TABLE).is_file()
+
     def of(self, one: Round) -> tuple[Path, Round]:
         """The round's encoder, and the round with those as validation whose outcomes it was denied.
 
-        Raises InputError where the encoder learnt from the outcomes of other subjects than the round's.
+        Raises InputError where the encoder learnt from other subjects than the round's.
         """
-        if self.method != METHOD:
+        if not self.by_round:
             return self.folder, one
         encoder = encoder_folder(self.folder, one)
         return encoder, _as_learnt(encoder, one)
@@ -61,11 +66,12 @@ def encoder_folder(folder: Path, one: Round) -> Path:
     return folder if one.repeat == FINAL else folder / one.name
 
 
-def supervised_rounds(store: Store, split: SplitConfig, outcomes: Mapping[str, int]) -> list[Round]:
-    """The rounds whose encoders learn from outcomes, the finished model's last, with who is held back."""
-    return [
-        hold_back(one, outcomes) for one in (*rounds_of(store, split, outcomes), final_round(split, outcomes))
-    ]
+def pretraining_rounds(
+    store: Store, split: SplitConfig, outcomes: Mapping[str, int], method: str
+) -> list[Round]:
+    """The rounds that have an encoder each, the finished model's last; for SupCon with who is held back."""
+    rounds = [*rounds_of(store, split, outcomes), final_round(split, outcomes)]
+    return [hold_back(one, outcomes) for one in rounds] if method == METHOD else rounds
 
 
 def hold_back(one: Round, outcomes: Mapping[str, int]) -> Round:
@@ -91,7 +97,7 @@ def hold_back(one: Round, outcomes: Mapping[str, int]) -> Round:
 
 
 def write_subjects(encoder: Path, one: Round) -> Path:
-    """Write down whose outcomes the encoder may learn from; returns the table's path."""
+    """Write down whom the encoder may learn from; returns the table's path."""
     sides = {"train": one.train, "validation": one.validation, "test": one.test}
     rows = [
         {"subject": subject, "fold": one.fold, "split": side}
@@ -103,20 +109,20 @@ def write_subjects(encoder: Path, one: Round) -> Path:
 
 
 def learnt_from(table: Path) -> list[str]:
-    """Whose outcomes an encoder may learn from, by the table that `write_subjects` wrote."""
+    """Whom an encoder may learn from, by the table that `write_subjects` wrote."""
     return _side(read_table(table, SPLITS), "train")
 
 
 def _as_learnt(encoder: Path, one: Round) -> Round:
     if not (encoder / TABLE).is_file():
         raise InputError(
-            f"{encoder} holds no encoder of {METHOD} for {one.name}; run radmill pretrain with the same splits.* keys."
+            f"{encoder} holds no encoder for {one.name}; run radmill pretrain with the same splits.* keys."
         )
     table = read_table(encoder / TABLE, SPLITS)
     train, validation, test = (_side(table, name) for name in ("train", "validation", "test"))
     if test != one.test or sorted(train + validation) != sorted(one.train + one.validation):
         raise InputError(
-            f"The encoder in {encoder} learnt from the outcomes of other subjects than those that train in {one.name}; "
+            f"The encoder in {encoder} learnt from other subjects than those that train in {one.name}; "
             "run radmill pretrain with the splits.* keys and the outcomes of now."
         )
     return replace(one, train=train, validation=validation)

@@ -9,6 +9,7 @@ subjects held back from it take the place of the inner folds (`supervision`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -58,6 +59,7 @@ from storage.manifest import Store
 from storage.schemas import EVALUABLE, FOLDS, INNER, REGIONS, SCORES, SUBJECTS
 from storage.tables import write_table
 
+_log = logging.getLogger(__name__)
 _SCHEMAS = {"regions": REGIONS, "subjects": SUBJECTS, "folds": FOLDS, "inner": INNER, "scores": SCORES}
 
 
@@ -91,6 +93,11 @@ def classify(
     outcomes = subject_outcomes(store, study)
     rounds, last = rounds_of(store, split, outcomes), final_round(split, outcomes)
     encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
+    if split.protocol == "paper" and not encoders.by_round and encoders.method != "none":
+        _log.warning(
+            "splits.protocol=paper, but the encoder was pretrained once, not anew on each seed's training subjects; "
+            "radmill pretrain with the same splits.* keys does so, unless pretraining.subjects=all."
+        )
     readers = dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last))
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
     check_segmented(store, segmentation.regions, set(films["key"]))
@@ -100,8 +107,18 @@ def classify(
     labelled = _labelled(store, segmentation, chosen, config, read, outcomes, outside, progress)
     tuning = None
     if config.encoder == "fine_tuned":
-        rows, segments = labelled.rows, labelled.segments(encoder)
-        tuning = fine_tuning(chosen, rows, segments, folder, config, len(read.regions), supervised, session)
+        tuning = fine_tuning(
+            store,
+            chosen,
+            encoder,
+            labelled.rows,
+            labelled.unread,
+            folder,
+            config,
+            len(read.regions),
+            supervised,
+            session,
+        )
     else:
         for reader in readers:
             labelled.segments(reader)  # into STORE/arrays, on all CPUs
@@ -168,17 +185,20 @@ def _labelled(
             "report, or train another segmenter."
         )
 
+    unread = Segments(
+        features_ND=np.empty((len(usable), 0)),
+        region_N=region_indices(usable, study),
+        subject_N=usable["subject"].to_numpy(str),
+        outcome_N=usable["outcome"].to_numpy(np.int64),
+    )
+
     @lru_cache(maxsize=1)
     def segments(encoder: Path) -> Segments:
-        return Segments(
-            features_ND=region_features(store, chosen, encoder, usable, config, progress),
-            region_N=region_indices(usable, study),
-            subject_N=usable["subject"].to_numpy(str),
-            outcome_N=usable["outcome"].to_numpy(np.int64),
-        )
+        return replace(unread, features_ND=region_features(store, chosen, encoder, usable, config, progress))
 
     return Labelled(
         rows=rows,
+        unread=unread,
         segments=segments,
         cortical=subject_indices(segmentation, sorted(outcomes), outside),
         measured={str(name): float(value) for name, value in people(store)["score"].items()},

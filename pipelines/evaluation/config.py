@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from storage.errors import ConfigError, check_at_least, check_one_of
 
 CONTRASTS = ("age_sex", "ost", "mci2")
+FIXED_CONTRAST = "mci2"  # of a finished model: needs no fitting, and every hand has it
 
 
 @dataclass(kw_only=True, slots=True)
@@ -14,7 +15,7 @@ class EvaluationConfig:
     """Which comparison counts, and for whom the model is meant."""
 
     contrast: str = "age_sex"
-    """The one comparison fixed beforehand: the network against age_sex, ost or mci2; Holm corrects the others."""
+    """The comparison fixed beforehand: the network against age_sex (in evaluate mci2), ost or mci2; others by Holm."""
     prevalence: float | None = None
     """Share of positives where the model will be used, for predictive values and net benefit; null: the cohort's."""
     subgroup_floor: int = 20

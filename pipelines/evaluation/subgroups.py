@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.disclosure import hidden
 from pipelines.evaluation.cohort import Cohort, mean_defined
 from pipelines.evaluation.intervals import auc_interval, wilson
 from pipelines.evaluation.metrics import Confusion, Floats, auc
 
 LEAST_OF_A_CLASS = 5
-LEAST_TOLD = 5  # a group of fewer people is not told by its number
 
 
 def subgroups(
@@ -22,7 +22,8 @@ def subgroups(
     expected and observed.
 
     auc pools the folds (a fold holds too few of a small group), so give calibrated probabilities. `enough` is false
-    where the group has fewer than `floor` people or than five of a class; n and positive are NaN below five.
+    where the group has fewer than `floor` people or than five of a class; n and positive are NaN below five, and of
+    another group that would tell them as the rest of the total.
     """
     known = people.reindex(cohort.subjects)
     decade = (known["age_years"] // 10 * 10).map(
@@ -38,21 +39,22 @@ def subgroups(
         names = sorted(set(label.dropna()))
         if len(names) < 2:
             continue
+        secret = hidden({str(name): [*of.index] for name, of in label.groupby(label)})
         for name in names:
             member_N = (label == name).to_numpy(bool)
+            told = name not in secret
             table.append(
-                {"by": by, "group": name} | _group(cohort, probability_NR, member_N, floor, weights_BN)
+                {"by": by, "group": name} | _group(cohort, probability_NR, member_N, floor, weights_BN, told)
             )
     return table
 
 
 def _group(
-    cohort: Cohort, probability_NR: Floats, member_N: Any, floor: int, weights_BN: Floats
+    cohort: Cohort, probability_NR: Floats, member_N: Any, floor: int, weights_BN: Floats, told: bool
 ) -> dict[str, Any]:
     outcome_N = cohort.outcome_N[member_N]
     n, positive = len(outcome_N), int(outcome_N.sum())
-    if n < floor or min(positive, n - positive) < LEAST_OF_A_CLASS:
-        told = n >= LEAST_TOLD
+    if not told or n < floor or min(positive, n - positive) < LEAST_OF_A_CLASS:
         return {"n": n if told else np.nan, "positive": positive if told else np.nan, "enough": False}
     scores_NR, weights_BK = probability_NR[member_N], weights_BN[:, member_N]
     point, resampled_B = (

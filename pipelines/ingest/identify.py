@@ -125,13 +125,18 @@ def identify(
     return replace(scan, mixed=sum(len(found) > 1 and "" in found for found in issuers.values()))
 
 
-def subjects_of(
-    headers: Mapping[str, Header], secret: Secret, subject_from: str, overrides: Overrides
-) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
-    """Subjects by normalised patient id, and the days of each subject's films, by header and path alone.
+@dataclass(frozen=True, slots=True)
+class Filmed:
+    """Who has films: subjects by normalised patient id, one per issuer; by subject the days of its films (YYYYMMDD or
+    empty); and subject and exam of every examination."""
 
-    Films of nobody known as in `identify`.
-    """
+    subjects_by_patient: dict[str, set[str]]
+    film_days: dict[str, list[str]]
+    exams: set[tuple[str, str]]
+
+
+def filmed(headers: Mapping[str, Header], secret: Secret, subject_from: str, overrides: Overrides) -> Filmed:
+    """Who has films by header and path alone; films of nobody known as in `identify`."""
     patients = {name: _patient(name, header, subject_from) for name, header in headers.items()}
     nameless = [name for name, patient in patients.items() if not normalise(patient.patient_id)]
     excluded = sum(overrides.of([name]).exclude == "yes" for name in nameless)
@@ -140,12 +145,14 @@ def subjects_of(
         del patients[name]
     subjects: dict[str, set[str]] = defaultdict(set)
     days: dict[str, list[str]] = defaultdict(list)
+    exams: set[tuple[str, str]] = set()
     for name, patient in patients.items():
         subject = secret.subject(patient.issuer, patient.patient_id)
         days[subject].append(_day(headers[name]))
+        exams.add((subject, secret.exam(subject, headers[name].identity.study)))
         for patient_id in (patient.patient_id, patient.other_id):
             subjects[normalise(patient_id)].add(subject)
-    return dict(subjects), dict(days)
+    return Filmed(dict(subjects), dict(days), exams)
 
 
 def _patient(name: str, header: Header, subject_from: str) -> Patient:

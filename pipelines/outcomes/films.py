@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.ingest.decode import Refused, read_header
-from pipelines.ingest.identify import subjects_of
+from pipelines.ingest.identify import Filmed, filmed
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.scan import list_files
 from pipelines.ingest.task import decoders, limits_of
@@ -22,8 +22,7 @@ from storage.radiograph import Header
 class People:
     """The films' subjects under pseudonyms that nobody keeps."""
 
-    subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
-    film_days: dict[str, list[str]]  # subject -> days of its films, YYYYMMDD or empty
+    filmed: Filmed
     films: int  # files
     refused: int  # files that are no films
 
@@ -52,5 +51,5 @@ def people_below(
             if isinstance(result, Header):
                 headers[name] = result
             progress(done, len(names), "headers read")
-    subjects_by_patient, film_days = subjects_of(headers, Secret.phantom(), config.subject_from, overrides)
-    return People(subjects_by_patient, film_days, len(headers), len(names) - len(headers))
+    found = filmed(headers, Secret.phantom(), config.subject_from, overrides)
+    return People(found, len(headers), len(names) - len(headers))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -99,7 +99,7 @@ class MatchReport:
 
     def _films(self) -> str:
         refused = f"; {counted(self.people.refused, 'other file')}" if self.people.refused else ""
-        subjects = counted(len(self.people.film_days), "subject")
+        subjects = counted(len(self.people.filmed.film_days), "subject")
         return f"films       {counted(self.people.films, 'file')} of {subjects}{refused}"
 
     def _table(self) -> Iterator[str]:
@@ -122,6 +122,7 @@ class MatchReport:
 
     def _values(self) -> Iterator[str]:
         if self.study.unit == "exam":
+            yield self._exams()
             yield self._tubes()
             return
         values = self.outcomes.rows["t_score"].tolist()
@@ -140,6 +141,34 @@ class MatchReport:
         if several := sum(count > 1 for count in rows.values()):
             were = "was" if several == 1 else "were"
             yield f"several     {counted(several, 'subject')} {were} measured on several days"
+
+    @property
+    def usable(self) -> int:
+        """Rows that a training could learn from: of exams, those that have a film."""
+        return len(
+            self._told_exams() & self.people.filmed.exams if self.study.unit == "exam" else self.outcomes.rows
+        )
+
+    def _told_exams(self) -> set[tuple[str, str]]:
+        """Subject and exam of every row with an outcome; one that names no exam is of the subject's only one."""
+        films: dict[str, list[str]] = defaultdict(list)
+        for subject, exam in sorted(self.people.filmed.exams):
+            films[subject].append(exam)
+        rows = self.outcomes.rows
+        return {
+            (subject, films[subject][0] if not exam and len(films[subject]) == 1 else exam)
+            for subject, exam in zip(rows["subject"], rows["exam"], strict=True)
+        }
+
+    def _exams(self) -> str:
+        told, filmed = self._told_exams(), self.people.filmed.exams
+        advice = ""
+        if told and not told & filmed:
+            advice = "; the column exam must hold the films' StudyInstanceUID, or nothing where a subject has one exam"
+        return (
+            f"exams       {len(told & filmed):,} of {len(told):,} with an outcome have films{advice}; "
+            f"{counted(len(filmed - told), 'exam')} only in the films"
+        )
 
     def _tubes(self) -> str:
         rows = self.outcomes.rows
@@ -161,7 +190,8 @@ _EXAMS = (USED, "superseded", "outside_window")
 
 def match_report(sheet: OutcomeSheet, study: StudyConfig, people: People) -> MatchReport:
     """Match the table with the films' subjects; pseudonyms are made up and forgotten."""
-    outcomes = match_outcomes(sheet, study, Secret.phantom(), people.subjects_by_patient, people.film_days)
+    filmed = people.filmed
+    outcomes = match_outcomes(sheet, study, Secret.phantom(), filmed.subjects_by_patient, filmed.film_days)
     first: dict[str, tuple[int, str]] = {}
     for row in sheet.sheet.rows:
         first.setdefault(sheet.film_id(row.get(PATIENT)), (row.line, row.get(PATIENT)))
@@ -169,11 +199,11 @@ def match_report(sheet: OutcomeSheet, study: StudyConfig, people: People) -> Mat
     matched = {
         subject
         for patient in first
-        if len(subjects := people.subjects_by_patient.get(patient, ())) == 1
+        if len(subjects := filmed.subjects_by_patient.get(patient, ())) == 1
         for subject in subjects
     }
-    strangers = [patient for patient in first if patient not in people.subjects_by_patient]
-    film_ids = FilmIds(people.subjects_by_patient)
+    strangers = [patient for patient in first if patient not in filmed.subjects_by_patient]
+    film_ids = FilmIds(filmed.subjects_by_patient)
     near = [(*first[patient], miss) for patient in strangers if (miss := film_ids.near(patient))]
     return MatchReport(
         sheet,
@@ -181,7 +211,7 @@ def match_report(sheet: OutcomeSheet, study: StudyConfig, people: People) -> Mat
         people,
         outcomes,
         matched=len(matched),
-        only_films=len(people.film_days.keys() - matched),
+        only_films=len(filmed.film_days.keys() - matched),
         only_sheet=len(strangers),
         near=near,
     )

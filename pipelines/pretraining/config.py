@@ -34,7 +34,7 @@ class PretrainingConfig(TrainingConfig):
     regions: str = BONES
     """bones as they were segmented; whole films; or patches, seven squares anywhere on a film, for comparison."""
     subjects: str = "without_outcome"
-    """without_outcome keeps subjects with outcome out, but those supcon learns from; all sees test subjects' images."""
+    """without_outcome keeps out who has one, but whom a fold's own encoder may know; all sees test subjects, too."""
     backbone: str = "resnet50"
     """Name of a timm model."""
     channels: int = 1

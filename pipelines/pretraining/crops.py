@@ -65,7 +65,7 @@ def open_crops(
     name, scale_N = f"crops-{segmentation.model_id}-{size}", None
     if micrometres := round(1000 * mm_per_pixel):
         name += f"-{micrometres}um"
-        rows, scale_N = _at_scale(store_root, rows, micrometres)
+        rows, scale_N = _known_scales(Store.open(store_root), rows, micrometres)
     path = store_root / "arrays" / f"{name}.zarr"
     digest = fingerprint(rows, scale_N)
     if not _is_current(path, digest):
@@ -74,11 +74,20 @@ def open_crops(
     return Crops(rows, path)
 
 
-def _at_scale(store_root: Path, rows: pd.DataFrame, micrometres: int) -> tuple[pd.DataFrame, Floats]:
-    """Regions of films with a known spacing, and the scale of each: crop pixels for a film's pixel."""
-    spacing_mm = Store.open(store_root).manifest.set_index("key")["spacing_mm"]
-    spacing_N = rows["key"].map(spacing_mm).astype("float64")
-    known = (spacing_N > 0).to_numpy()
+def scales(store: Store, rows: pd.DataFrame, micrometres: float) -> Floats:
+    """Of each region (N) how many pixels of a crop, of so many micrometres, a pixel of its film takes.
+
+    NaN where the film's pixel spacing is unknown.
+    """
+    spacing_mm = rows["key"].map(store.manifest.set_index("key")["spacing_mm"]).astype("float64")
+    scale_N: Floats = np.asarray(spacing_mm.where(spacing_mm > 0), np.float64) * 1000 / micrometres
+    return scale_N
+
+
+def _known_scales(store: Store, rows: pd.DataFrame, micrometres: int) -> tuple[pd.DataFrame, Floats]:
+    """Regions of films with a known spacing, and the scale of each."""
+    scale_N = scales(store, rows, micrometres)
+    known = ~np.isnan(scale_N)
     if len(rows) and not known.any():
         raise InputError(
             f"None of the {rows['key'].nunique()} films tells its pixel spacing, which "
@@ -86,7 +95,20 @@ def _at_scale(store_root: Path, rows: pd.DataFrame, micrometres: int) -> tuple[p
         )
     if not known.all():
         _log.warning("%d of %d regions have no pixel spacing and are left out.", (~known).sum(), len(known))
-    return rows[known].reset_index(drop=True), spacing_N.to_numpy()[known] * 1000 / micrometres
+    return rows[known].reset_index(drop=True), scale_N[known]
+
+
+def square_crops(
+    segmentation: Segmentation, rows: pd.DataFrame, size: int, scale_N: Floats | None = None
+) -> NDArray[np.uint8]:
+    """Images and masks, N2SS, of these regions as `square_crop` makes them; NaN, too, fits a region into its square."""
+    scale_N = np.full(len(rows), np.nan) if scale_N is None else scale_N
+    return np.stack(
+        [
+            square_crop(*segmentation.read_region(row), size, None if np.isnan(scale) else float(scale))
+            for (_, row), scale in zip(rows.iterrows(), scale_N, strict=True)
+        ]
+    )
 
 
 def square_crop(
@@ -161,16 +183,8 @@ def _build(
         ]
         for start in range(0, len(rows), ZARR_SHARD):
             stop = min(start + ZARR_SHARD, len(rows))
-            block_N2SS = np.stack(
-                [
-                    square_crop(
-                        *segmentation.read_region(rows.iloc[row]),
-                        size,
-                        None if scale_N is None else float(scale_N[row]),
-                    )
-                    for row in range(start, stop)
-                ]
-            )
+            of_block = None if scale_N is None else scale_N[start:stop]
+            block_N2SS = square_crops(segmentation, rows.iloc[start:stop], size, of_block)
             for array, planes_NSS in zip(arrays, (block_N2SS[:, 0], block_N2SS[:, 1]), strict=True):
                 array[start:stop] = planes_NSS
             progress(stop, len(rows), "crops")

@@ -30,8 +30,8 @@ class Origin:
         return {_FROM: self.outcomes_by} if self.outcomes_by else {}
 
 
-def origin_of(source: str | None, store: Store) -> Origin:
-    """What is known of pretraining.initial_weights.
+def origin_of(source: str | None, store: Store, section: str = "pretraining") -> Origin:
+    """What is known of the section's initial_weights.
 
     InputError where they have learnt the outcome of a subject who has one in this store, or may have: each of its
     folds would be tested by an encoder that was told the answers.
@@ -47,13 +47,13 @@ def origin_of(source: str | None, store: Store) -> Origin:
     found = Origin(by, seen.seen_by(beside.parent, KIND))
     if by and not found.seen:
         raise InputError(
-            f"pretraining.initial_weights={source} has learnt from outcomes ({by}), and its model.json does not say "
+            f"{section}.initial_weights={source} has learnt from outcomes ({by}), and its model.json does not say "
             "whose, as earlier versions left it; begin from weights that were trained without outcomes."
         )
     films = store.manifest[store.manifest["subject"].isin(store.outcomes["subject"])]
     if by and (known := seen.Seen.of(found.seen).among(films)):
         raise InputError(
-            f"pretraining.initial_weights={source} has learnt from outcomes ({by}), also of "
+            f"{section}.initial_weights={source} has learnt from outcomes ({by}), also of "
             f"{counted(known, 'subject')} with outcome in {store.root}, whom the folds test; begin from "
             "weights that were trained without outcomes."
         )

@@ -53,8 +53,9 @@ def pretrain(
 ) -> dict[str, float]:
     """Write folder/model.safetensors (the encoder alone) and folder/model.json; return figures.
 
-    outcomes: subject to 0 or 1, for SupCon: only those of the training part of a fold, or the fold's test means
-    nothing. The bones of these subjects join those that are trained on.
+    outcomes: subject to 0 or 1: only those of the training part of a fold, or the fold's test means nothing. The
+    bones of these subjects join those that are trained on; SupCon learns from the outcomes, the others' probes read
+    them.
     Raises InputError where no crop may be used, or initial weights don't fit or know outcomes of this store, and
     StoppedEarly where the session ends it before its last step.
     """
@@ -70,7 +71,13 @@ def pretrain(
         )
     if session.rank == 0:
         save_weights(backbone, folder / "model.safetensors")
-        description = {"backbone": config.backbone, "method": config.method, **origin.described()}
+        description: dict[str, str | float] = {
+            "backbone": config.backbone,
+            "method": config.method,
+            **origin.described(),
+        }
+        if config.crop_mm_per_pixel:
+            description["crop_mm"] = config.crop_pixels * round(config.crop_mm_per_pixel, 3)
         training = {**trained.figures, "warning": " ".join(trained.warnings) or None}
         document = {"format": 1, "kind": KIND, KIND: description, "training": training}
         document[seen.SECTION] = {KIND: seen.merged(origin.seen, seen.written(trained.known))}

@@ -55,8 +55,9 @@ def _rows(metrics: dict[str, Any]) -> list[_Row]:
     rows: list[_Row] = [(f"network, {_READ[read]}", evaluation["auc"], ACCENT)]
     if read == BONES:
         rows.append(("only subjects with every region", evaluation["auc_all_regions"], ACCENT))
-    pooled = evaluation["pooled"]
-    rows.append(("pooled over folds, calibrated", pooled.get("auc_calibrated", pooled["auc"]), ACCENT))
+    if not metrics["fixed"]:
+        pooled = evaluation["pooled"]
+        rows.append(("pooled over folds, calibrated", pooled.get("auc_calibrated", pooled["auc"]), ACCENT))
     by_name = {entry["region"]: entry["auc"] for entry in evaluation.get("regions", [])}
     rows += [(f"{r} alone", by_name[r], colours[r]) for r in metrics["study"]["regions"] if r in by_name]
     rows += [(entry["label"], entry["auc"], MUTED) for entry in evaluation["baselines"]]

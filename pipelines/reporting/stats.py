@@ -1,8 +1,6 @@
-"""What a store holds, in counts; groups of fewer than five people are not told apart.
+"""What a store holds, in counts; groups of fewer than five people are not told apart (`disclosure`).
 
-Nor are they told by what is left of a total: of a table that hides one small group, others are hidden too, the
-smallest first, until five people or more are behind what is hidden. The total itself is hidden where fewer than
-five people are in the store.
+The total itself is hidden where fewer than five people are in the store.
 """
 
 from __future__ import annotations
@@ -10,19 +8,20 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from pipelines.disclosure import LEAST
+from pipelines.disclosure import hidden as hidden_groups
 from storage.atomic import write_bytes, write_text
 from storage.care import look
 from storage.errors import ConfigError
 from storage.manifest import Store
 from storage.wording import counted
 
-LEAST = 5  # people in a group that is shown by its number
 FEW = f"<{LEAST}"
 ALSO = "*"  # hidden so that the total does not tell the few
 _KINDS = (".html", ".png", ".svg")
@@ -159,25 +158,13 @@ def _grouped(rows: Iterable[dict[str, Any]], label: Callable[[dict[str, Any]], s
         films[name] += 1
         sizes[name] += row["size"]
         subjects[name].add(row["subject"])
-    groups, hidden = [], _hidden(subjects)
+    groups, hidden = [], hidden_groups(subjects)
     for name in sorted(films, key=_order):
         if name in hidden:
             groups.append(Group(name, None, None, None, FEW if len(subjects[name]) < LEAST else ALSO))
         else:
             groups.append(Group(name, films[name], len(subjects[name]), sizes[name]))
     return groups
-
-
-def _hidden(subjects: Mapping[str, Collection[str]]) -> set[str]:
-    """Which groups are hidden, given the people of each: the small ones, and what their totals would tell them by."""
-    by_size = sorted(subjects, key=lambda name: (len(subjects[name]), name))
-    hidden = {name for name in by_size if len(subjects[name]) < LEAST}
-    for name in by_size:
-        people = {person for one in hidden for person in subjects[one]}
-        if not hidden or (len(hidden) > 1 and len(people) >= LEAST):
-            break
-        hidden.add(name)
-    return hidden
 
 
 def _order(label: str) -> tuple[bool, float, str]:

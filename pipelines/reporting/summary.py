@@ -46,6 +46,7 @@ def summarise(inputs: Inputs, config: EvaluationConfig) -> dict[str, Any]:
         "data_kinds": kinds,
         "phantom": inputs.phantom,
         "source": inputs.source,
+        "fixed": inputs.source in ("predict", "evaluate"),  # one finished model, nothing dealt into folds
         "methods": sorted(set(inputs.subjects["method"])),
         "held_back": _held_back(inputs),
         "generation": inputs.store.generation,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.config import StudyConfig
 from pipelines.pretraining.config import PretrainingConfig
-from pipelines.pretraining.crops import square_crop
+from pipelines.pretraining.crops import scales, square_crops
 from pipelines.pretraining.multicrop import ViewDraws, draw_views
 from pipelines.pretraining.render import render
 from pipelines.reporting.overlays import stretch
@@ -46,7 +46,8 @@ def views_figure(
         raise InputError(f"No film has all {len(study.regions)} regions, so there is none to draw views of.")
     rows = rows[rows["key"] == whole.index[0]]
     found = [segmentation.read_region(row) for _, row in rows.iterrows()]
-    crops_N2SS = np.stack([square_crop(image, mask, config.crop_pixels) for image, mask in found])
+    scale_N = scales(store, rows, 1000 * config.crop_mm_per_pixel) if config.crop_mm_per_pixel else None
+    crops_N2SS = square_crops(segmentation, rows, config.crop_pixels, scale_N)
     colours = region_colours(study.regions)
     columns, views = len(rows), 1 + config.num_local
     size_inch = 9.4, 9.4 * (0.42 + 0.11 * (1 + 2 * views))

@@ -34,10 +34,10 @@ from pipelines.segmentation.samples import (
 )
 from pipelines.segmentation.validate import validation_metrics
 from pipelines.training import seen
-from pipelines.training.loop import fit
+from pipelines.training.loop import fit, save_weights
 from pipelines.training.seeding import seed_torch
 from pipelines.training.session import Session, StoppedEarly, until_stopped
-from storage.atomic import write_bytes, write_json
+from storage.atomic import write_json
 from storage.manifest import Store
 
 _WEIGHTS, _VIEWS = 2, 3  # streams of randomness beside those of the loop
@@ -79,12 +79,21 @@ def train_segmenter(
         **learner.best(result.best_step),
     }
     if session.rank == 0:
-        write_bytes(folder / "model.safetensors", (folder / "best.safetensors").read_bytes())
+        learner.model.load_state_dict(result.best)
+        save_weights(learner.model, folder / "model.safetensors")
         known = store.manifest[store.manifest["key"].isin([*trained, *validated])]
         document = {"format": 1, "kind": SECTION, SECTION: settings.to_dict(), "training": summary}
         document[seen.SECTION] = {SECTION: seen.written(known)}
         write_json(folder / "model.json", document)
     return summary
+
+
+def halved(image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Image and masks (... H x W) at half of their size: every other pixel's class, and the mean of 3 x 3 around it.
+
+    Means of 2 x 2 would lie half a pixel beside the masks.
+    """
+    return F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False), masks[..., ::2, ::2]
 
 
 class SegmenterLearner:
@@ -145,7 +154,7 @@ class SegmenterLearner:
         """Transport, router and cross-entropy on one of the interleaved pixel grids."""
         config, image, masks = self._config, batch["image"], batch["masks"]
         if self._step < config.half_resolution_share * config.steps:
-            image, masks = F.avg_pool2d(image, 2), masks[..., ::2, ::2]
+            image, masks = halved(image, masks)
         phase = int(batch["phase"])
         gamma = anneal(self._step, round(config.gamma_share * config.steps), config.gamma_start)
         self._step += 1

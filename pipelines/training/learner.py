@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,7 +44,7 @@ class Learner(Protocol):
     def score(self, metrics: dict[str, float]) -> float | None:
         """Of what `validate` gave, the figure that decides which weights are best: the higher the better.
 
-        None: no weights are better than the last, and best.safetensors is not written.
+        None: no weights are better than the last.
         """
         ...
 
@@ -74,6 +75,8 @@ class FitResult:
     best_step: int
     """0 if nothing was validated."""
     best_score: float
+    best: Mapping[str, Tensor] = field(compare=False, repr=False)
+    """State of the model after the best step, averaged weights if ema > 0, on the CPU; empty without a score."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The last row of metrics.jsonl, without its times."""
     stopped: bool = False

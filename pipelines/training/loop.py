@@ -68,7 +68,7 @@ def fit(
 ) -> FitResult:
     """Train to config.steps, from the newest checkpoint in `folder` if there is one.
 
-    Writes folder/checkpoints, metrics.jsonl, tensorboard and, if the learner validates, best.safetensors.
+    Writes folder/checkpoints, metrics.jsonl and tensorboard.
     `generation` names the samples; a checkpoint of other samples is refused. TrainingError if the loss is not
     finite, ConfigError if the batch is smaller than the number of ranks. The caller seeds (seeding.py) before
     it builds the model.
@@ -92,7 +92,7 @@ def fit(
             arrived = time.perf_counter()
             metrics = train_step(training, model, position, batch, config, session)
             if is_due(training.step, learner.validate_every, config.steps):
-                metrics |= validate(training, config, session, folder)
+                metrics |= validate(training, config, session)
             training.metrics = metrics
             ended = time.perf_counter()
             times = {"step_s": ended - began, "wait_s": arrived - began}
@@ -111,7 +111,9 @@ def fit(
     if training.averages:
         learner.model.load_state_dict(training.average.state_dict())
     give_freed_memory_back()
-    return FitResult(training.step, training.best_step, training.best_score, training.metrics, stopped)
+    return FitResult(
+        training.step, training.best_step, training.best_score, training.best, training.metrics, stopped
+    )
 
 
 def loader_workers(config: TrainingConfig, session: Session) -> int:
@@ -227,8 +229,8 @@ def check_finite(training: Training, config: TrainingConfig) -> None:
 
 
 @torch.no_grad()
-def validate(training: Training, config: TrainingConfig, session: Session, folder: Path) -> dict[str, float]:
-    """Score the weights that would be kept; rank 0 writes them if they are the best so far."""
+def validate(training: Training, config: TrainingConfig, session: Session) -> dict[str, float]:
+    """Score the weights as they are, and keep them if they are the best so far."""
     seed_torch(config.seed, _VALIDATION, training.step)
     training.average.eval()
     with autocast(session.device, config.bf16):
@@ -237,9 +239,7 @@ def validate(training: Training, config: TrainingConfig, session: Session, folde
     if score is None:
         return metrics
     if score > training.best_score:
-        training.best_step, training.best_score = training.step, score
-        if session.rank == 0:
-            save_weights(training.average, folder / "best.safetensors")
+        training.keep_best(score)
     return metrics | {"score": score}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipelines.training import checkpoint
@@ -29,12 +29,22 @@ class Training:
     step: int = 0
     best_step: int = 0
     best_score: float = -math.inf
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The weights of the best step. They belong to the state: after a kill, steps since the checkpoint are done again,
+    on a GPU with other bits, and weights of the first attempt would have a score that nobody is told."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def averages(self) -> bool:
         """True if the average is a model of its own."""
         return self.average is not self.learner.model
+
+    def keep_best(self, score: float) -> None:
+        """The weights as they are now are the best so far."""
+        self.best_step, self.best_score = self.step, score
+        self.best = {
+            name: tensor.detach().cpu().clone() for name, tensor in self.average.state_dict().items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, so that it can be loaded without running code."""
@@ -47,6 +57,7 @@ class Training:
             "step": self.step,
             "best_step": self.best_step,
             "best_score": self.best_score,
+            "best": self.best,
             "metrics": self.metrics,
         }
 
@@ -59,7 +70,11 @@ class Training:
         self.learner.load_state_dict(state["learner"])
         self.sampler = SamplerState.from_dict(state["sampler"])
         self.step, self.metrics = state["step"], state["metrics"]
-        self.best_step, self.best_score = state["best_step"], state["best_score"]
+        if (
+            "best" in state
+        ):  # an earlier version kept it in a file, and then the best is what comes from now on
+            self.best = state["best"]
+            self.best_step, self.best_score = state["best_step"], state["best_score"]
 
 
 def resume(training: Training, path: Path, order: SampleOrder) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from small_fit import SmallLearner, config
 
 from cluster.workers import WorkerContext
@@ -58,6 +59,7 @@ def fit_on(session: Session, folder: Path, progress: Any) -> dict[str, Any]:
         raise StoppedEarly(result.steps, 10)
     if session.rank == 0:
         save_weights(learner.model, folder / "model.safetensors")
+        save_file(dict(result.best), folder / "best.safetensors")
     return {"steps": result.steps, "world_size": session.world_size}
 
 

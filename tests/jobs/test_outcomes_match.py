@@ -169,3 +169,32 @@ def test_a_mapping_needs_outcomes(raw: Path, tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == (
         "radmill: mapping= tells the ids of a table of outcomes: give outcomes=FILE too.\n"
     )
+
+
+def test_of_exams_it_tells_how_many_have_films(
+    tmp_path: Path, write_dicom: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, exam in enumerate(["1.2.3", "1.2.4", "1.2.5"]):
+        pixels = np.arange(1600, dtype=np.uint16).reshape(40, 40) + number
+        write_dicom(pixels, name=f"raw/{number}.dcm", PatientID="w1", StudyInstanceUID=exam, Modality="XA")
+    table = tmp_path / "tubes.csv"
+    head = "patient_id,exam,right,left,occlusion\n"
+    table.write_text(f"{head}w1,1.2.3,patent,patent,0\nw1,1.2.4,distal,patent,1\nw1,1.2.9,patent,patent,0\n")
+    words = [f"raw={tmp_path}/raw", f"outcomes={table}", "study=hsg"]
+    code, text = matched(capsys, *words)
+    assert code == 0
+    assert "exams       2 of 3 with an outcome have films; 1 exam only in the films" in text
+    write_dicom(
+        np.full((40, 40), 9, np.uint16),
+        name="raw/3.dcm",
+        PatientID="w2",
+        StudyInstanceUID="2.1",
+        Modality="XA",
+    )
+    table.write_text(f"{head}w2,,patent,patent,0\nw1,,patent,patent,0\n")  # w1 has three
+    code, text = matched(capsys, *words)
+    assert code == 0 and "exams       1 of 2 with an outcome have films; 3 exams only in the films" in text
+    table.write_text(f"{head}w1,first,patent,patent,0\n")
+    code, text = matched(capsys, *words)
+    assert code == 1
+    assert "0 of 1 with an outcome have films; the column exam must hold the films' StudyInstanceUID" in text

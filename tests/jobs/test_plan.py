@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.__main__ import main
-from jobs.plan import auc_half_width
+from jobs.counts import auc_half_width
 from jobs.steps import STEPS
 
 
@@ -59,6 +59,14 @@ def test_without_outcomes_nothing_is_evaluated(raw: Path, capsys: pytest.Capture
         (
             ("pretraining.method=supcon", "splits.protocol=paper"),
             "4 encoders, one for each of 3 folds and one for all, each of 14,000",
+        ),
+        (
+            ("splits.protocol=paper",),
+            "4 encoders, one for each of 3 folds and one for all, each of 14,000",
+        ),
+        (
+            ("splits.protocol=paper", "pretraining.subjects=all"),
+            "pretrain: 14,000 steps of",
         ),
         (
             ("pretraining.method=supcon", "splits.by=site", "splits.repeats=1"),

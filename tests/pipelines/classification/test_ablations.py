@@ -149,7 +149,7 @@ def test_fine_tuning_that_was_stopped_ends_in_the_same_bytes(
 
 
 def test_fine_tuning_refuses_the_films_supcon(toys: ModuleType, developed: Any, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"choose pretraining\.method instead"):
+    with pytest.raises(ConfigError, match=r"set pretraining\.method instead"):
         run(
             toys,
             developed,

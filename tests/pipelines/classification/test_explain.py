@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.classification.explain import check_maps, energy, grad_cam, randomised
+from pipelines.classification.explain import check_maps, energy, grad_cam, has_places, randomised
 from pipelines.classification.film_model import FilmNet
 from pipelines.classification.supervised_config import SupervisedConfig
 
@@ -86,3 +86,19 @@ def test_randomised_models_differ_in_every_layer_and_leave_the_first_alone(strip
     assert all(torch.equal(before[name], value) for name, value in striped.state_dict().items())
     again = randomised(striped, 1).state_dict()
     assert all(torch.equal(again[name], other.state_dict()[name]) for name in kernels)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    [
+        ("resnet10t", True),
+        ("test_efficientnet", True),
+        ("test_vit", False),
+        ("swin_tiny_patch4_window7_224", False),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_are_for_convolutions_alone(backbone: str, expected: bool, channels: int) -> None:
+    model = FilmNet(SupervisedConfig(backbone=backbone, embedding=2, channels=channels))
+    side = 224 if backbone.startswith("swin") else 160
+    assert has_places(model, side) == expected

@@ -250,11 +250,11 @@ def test_encoders_of_other_splits_are_refused(place: Place, root: Path) -> None:
     for words, sentence in (
         (
             ["splits.seed=7"],
-            r"repeat-0-fold-0 learnt from the outcomes of other subjects than those that train",
+            r"repeat-0-fold-0 learnt from other subjects than those that train",
         ),
         (
             ["splits.repeats=2"],
-            r"repeat-1-fold-0 holds no encoder of supcon for repeat-1-fold-0; run radmill",
+            r"repeat-1-fold-0 holds no encoder for repeat-1-fold-0; run radmill",
         ),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -296,3 +296,24 @@ def test_outcomes_by_lot_predict_nobody(place: Place, root: Path) -> None:
     subjects = read_table(classify(flow, root).path / "subjects.parquet", SUBJECTS)
     auc = evaluate_subjects(subjects, 1)["auc"]
     assert auc["low"] < 0.5 < auc["high"]
+
+
+def test_by_the_papers_protocol_every_methods_encoder_sees_its_training_subjects_and_no_test_subject(
+    place: Place, root: Path
+) -> None:
+    flow = place("simclr", "method=simclr", "splits.protocol=paper")
+    assert pretrain(flow, root).summary().startswith("2 encoders, one for every fold and one for all")
+    films = Store.open(root).manifest.set_index("subject", drop=False)
+    splits = read_table(next((root / "splits").glob("paper-*.parquet")), SPLITS).set_index("subject")["split"]
+    side = {name: films.loc[sorted(splits.index[splits == name])] for name in ("train", "validation", "test")}
+    seen = Seen.of(seen_by(flow.out / "pretrain" / FOLD[0], "encoder"))
+    assert seen.among(side["test"]) == seen.among(side["validation"]) == 0
+    assert seen.among(side["train"]) >= len(set(side["train"]["subject"])) - 2  # two have no bone
+    assert seen.among(films.drop(splits.index)) == 8
+    everyone = Seen.of(seen_by(flow.out / "pretrain", "encoder"))
+    assert everyone.among(side["test"]) > 0  # the finished model's
+    subjects = read_table(classify(flow, root).path / "subjects.parquet", SUBJECTS)
+    assert sorted(subjects["subject"]) == sorted(set(side["test"]["subject"]))
+    assert set(subjects["method"]) == {"simclr"}
+    one = place("all", "method=simclr", "splits.protocol=paper", "subjects=all")
+    assert "encoders" not in pretrain(one, root).summary()

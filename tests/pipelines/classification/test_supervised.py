@@ -14,10 +14,14 @@ import pandas as pd
 import pytest
 import torch
 
+from jobs.compose import settings_for
+from jobs.flow import Flow
+from jobs.registry import JOBS
+from jobs.sweep_results import classify_films as classify_trial
 from pipelines.classification.exams import FilmSet, exam_outcomes, exam_table, labelled_films, unmet
 from pipelines.classification.film_classify import classify_films
 from pipelines.classification.film_maps import as_cropped
-from pipelines.classification.film_model import FilmNet, views
+from pipelines.classification.film_model import FilmNet, load_net, views
 from pipelines.classification.film_predict import evaluate_films, predict_films
 from pipelines.classification.film_trial import at_level, split_films
 from pipelines.classification.hsg_losses import (
@@ -33,6 +37,8 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.run import ingest
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.cohort import exams_of, write_cohort
+from pipelines.pretraining.backbone import build_backbone
+from pipelines.training.loop import save_weights
 from pipelines.training.session import LocalSession
 from storage.config import IngestConfig
 from storage.errors import ConfigError, InputError
@@ -292,3 +298,47 @@ def test_views_do_not_depend_on_the_batch() -> None:
 def test_embeddings_have_the_papers_sizes() -> None:
     model = FilmNet(SupervisedConfig())
     assert (model.encoder.reduce.in_features, model.encoder.reduce.out_features) == (1280, 128)
+
+
+def test_trials_that_differ_in_the_head_alone_share_supcons_encoder(cohort: Path, tmp_path: Path) -> None:
+    store = cohort / "store"
+
+    def trial(name: str, *words: str, twins: tuple[str, ...] = ()) -> Path:
+        typed = ["sweep=hsg_losses", "study=hsg", f"store={store}", f"out={tmp_path / name}"]
+        typed += [f"supervised.{key}={value}" for key, value in (TINY | {"supcon": True}).items()]
+        settings = settings_for(JOBS["sweep"], [*typed, *(f"supervised.{word}" for word in words)])
+        return classify_trial(Flow(tmp_path / name, settings), store, [tmp_path / twin for twin in twins])
+
+    def curve(folder: Path) -> bytes:
+        """With the time of every step: no two trainings leave the same."""
+        return (folder / "supcon" / "metrics.jsonl").read_bytes()
+
+    ce, alone = trial("ce", "loss=ce"), trial("alone", "loss=focal")
+    shared = trial("shared", "loss=focal", "focal_gamma=2", twins=("none", "ce"))
+    assert curve(shared) == curve(ce) != curve(alone)
+    assert (shared / PREDICTIONS).read_bytes() == (alone / PREDICTIONS).read_bytes()
+    assert (shared / PREDICTIONS).read_bytes() != (ce / PREDICTIONS).read_bytes()
+    other = trial("other", "loss=focal", "seed=7", twins=("ce",))
+    assert curve(other) != curve(ce)
+
+
+def test_a_film_model_begins_from_weights_of_ones_own(cohort: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    own, store = build_backbone("resnet10t", 3), Store.open(cohort / "store")
+    save_weights(own, tmp_path / "mine.safetensors")
+    asked = {
+        "initial_weights": str(tmp_path / "mine.safetensors"),
+        "channels": 3,
+        "lr": 1e-9,
+        "weight_decay": 0.0,
+    }
+    config = SupervisedConfig(**TINY | asked)
+    classify_films(store, tmp_path / "model", config, STUDY, LocalSession())
+    weights = dict(load_net(tmp_path / "model", config).encoder.backbone.named_parameters())
+    for name, value in own.named_parameters():
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-6)
+    written = json.loads((tmp_path / "model" / "model.json").read_text())["supervised"]
+    assert written["initial_weights"].startswith("sha256:")
+    with pytest.raises(InputError, match=r"they are for 3 channels; set supervised\.channels=3"):
+        gray = SupervisedConfig(**TINY | asked | {"channels": 1})
+        classify_films(store, tmp_path / "gray", gray, STUDY, LocalSession())

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from pipelines.classification.rounds import Round
-from pipelines.classification.supervision import HELD_BACK, hold_back, supervised_rounds
+from pipelines.classification.supervision import HELD_BACK, hold_back, pretraining_rounds
 from storage.config import SplitConfig
 from storage.errors import ConfigError
 from storage.manifest import Store
@@ -52,7 +52,7 @@ def test_every_round_of_the_splits_has_an_encoder_and_the_finished_model_one(
     devices = [f"machine {number // 3 % 3}" for number in range(48)]
     store.commit(store.manifest.assign(device=devices), store.annotations, store.exclusions)
     outcomes = dict(zip(store.outcomes["subject"], store.outcomes["outcome"], strict=True))
-    *rounds, last = supervised_rounds(store, split, outcomes)
+    *rounds, last = pretraining_rounds(store, split, outcomes, "supcon")
     assert [one.name for one in rounds] == names and last.name == "final" and not last.test
     for one in (*rounds, last):
         parts = [set(one.train), set(one.validation), set(one.test)]

@@ -201,6 +201,20 @@ class TestGroups:
         assert groups["machine", "b"]["n"] == 13
         assert any(np.isnan(row["n"]) for row in groups.values() if not row["enough"])
 
+    def test_a_small_group_is_not_told_by_the_rest_of_the_total(self, cohort_tables: Simulate) -> None:
+        subjects, _ = cohort_tables(effect=1.0, num_subjects=120)
+        people = people_of(subjects)
+        people["sex"] = np.where(np.arange(len(people)) % 40 == 1, "M", "F")  # three men
+        people["device"] = np.where(
+            np.arange(len(people)) % 40 == 1, "", people["device"]
+        )  # unknown is no group
+        background = Background(people=people, config=EvaluationConfig(subgroup_floor=10))
+        groups = evaluate_subjects(subjects, 1, background=background)["subgroups"]
+        by_sex = [row for row in groups if row["by"] == "sex"]
+        assert {row["group"] for row in by_sex} == {"women", "men"}
+        assert all(np.isnan(row["n"]) and np.isnan(row["positive"]) and "auc" not in row for row in by_sex)
+        assert next(row for row in groups if (row["by"], row["group"]) == ("machine", "a"))["enough"]
+
     def test_missing_bones_by_outcome(self) -> None:
         table = pd.DataFrame(
             {

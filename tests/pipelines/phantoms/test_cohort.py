@@ -12,9 +12,12 @@ import pydicom
 import pytest
 from PIL import Image
 
+from jobs.compose import settings_for
+from jobs.registry import JOBS
 from pipelines.phantoms.cohort import write_cohort
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.film import render, subject_of
+from pipelines.phantoms.study import foreseen
 from storage.codec import decode_png
 from storage.errors import ConfigError
 
@@ -121,3 +124,11 @@ def test_png_says_it_is_a_phantom_and_children_have_no_outcomes(tmp_path: Path) 
             assert film.size == (100, 128)
     assert not (tmp_path / "outcomes.csv").exists()
     assert json.loads((tmp_path / "oracle.json").read_text())["auc"] is None
+
+
+def test_what_a_cohort_will_hold_is_foreseen(cohort: Path) -> None:
+    films, subjects, positives = foreseen(SMALL, settings_for(JOBS["phantoms"], [f"out={cohort}"]).study)
+    assert films == len(list((cohort / "films").glob("*/*.dcm")))
+    told = list(csv.DictReader(StringIO((cohort / "outcomes.csv").read_text())))
+    assert subjects == len(told) == 5
+    assert positives == sum(float(row["t_score"]) <= -2.5 for row in told)

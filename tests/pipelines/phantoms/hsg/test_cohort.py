@@ -11,10 +11,13 @@ import pydicom
 import pytest
 from PIL import Image
 
+from jobs.compose import settings_for
+from jobs.registry import JOBS
 from pipelines.contact_sheet import BAND
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.hsg.cohort import exams_of, write_cohort
 from pipelines.phantoms.hsg.preview import CELL, FILMS, write_preview
+from pipelines.phantoms.study import foreseen
 from storage.codec import decode_png
 from storage.errors import ConfigError
 
@@ -114,3 +117,14 @@ def test_preview_is_a_picture_that_says_phantom_data(tmp_path: Path) -> None:
     with Image.open(write_preview(tmp_path / "sheet.png", CONFIG, exams=2)) as sheet:
         assert sheet.size == (FILMS * CELL, BAND + 2 * CELL)
         assert sheet.crop((0, 0, sheet.width, BAND)).getbbox()
+
+
+def test_what_a_cohort_will_hold_is_foreseen(cohort: Path) -> None:
+    study = settings_for(JOBS["phantoms"], ["study=hsg", f"out={cohort}"]).study
+    films, women, positives = foreseen(CONFIG, study)
+    assert films == len(rows(cohort / "films.csv"))
+    told: dict[str, list[int]] = {}
+    for row in rows(cohort / "outcomes.csv"):
+        if row["occlusion"]:
+            told.setdefault(row["patient_id"], []).append(int(row["occlusion"]))
+    assert women == len(told) and positives == sum(1 in outcomes for outcomes in told.values())
