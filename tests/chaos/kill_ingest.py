@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import multiprocessing
 import multiprocessing.forkserver as forkserver
 import os
 import random
@@ -135,7 +136,27 @@ def child(work: Callable[[], None]) -> int:
 
 def code(identity: int) -> int:
     """Wait for the child; its exit code, -9 for a killed one."""
-    return os.waitstatus_to_exitcode(os.waitpid(identity, 0)[1])
+    ended = os.waitstatus_to_exitcode(os.waitpid(identity, 0)[1])
+    if ended == -signal.SIGKILL:
+        settle()
+    return ended
+
+
+def settle() -> None:
+    """Wait until the server of decoders has come to what a killed fork asked of it last, which may have ended it.
+
+    Until then it looks alive, and the next fork would be refused.
+    """
+    for _ in range(20):
+        try:
+            probe = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(0,))
+            probe.start()
+        except (OSError, EOFError):
+            time.sleep(0.05)
+        else:
+            probe.join()
+            return
+    raise RuntimeError("The server of decoders does not start.")
 
 
 def digests(place: Path) -> dict[str, str]:

@@ -30,13 +30,13 @@ STUDY = StudyConfig(name="toy", regions=["disc", "metacarpal2"])
 CONFIG = ClassificationConfig(input_size=32, l2=[0.01, 0.1, 1.0], inner_folds=3)
 SPLIT = SplitConfig(folds=4, repeats=2, seed=2023)
 SEGMENTATION = SegmentationConfig(
-    steps=120,
+    steps=240,
     batch_size=4,
     lr=1e-2,
     warmup_steps=5,
     ema=0.9,
-    validate_every=60,
-    checkpoint_every_steps=120,
+    validate_every=120,
+    checkpoint_every_steps=240,
     grid_height=40,
     grid_width=32,
     channels=[8, 16],
