@@ -93,11 +93,7 @@ def classify(
     outcomes = subject_outcomes(store, study)
     rounds, last = rounds_of(store, split, outcomes), final_round(split, outcomes)
     encoders = Encoders(encoder, str(read_part(encoder, "encoder")[0]["method"]))
-    if split.protocol == "paper" and not encoders.by_round and encoders.method != "none":
-        _log.warning(
-            "splits.protocol=paper, but the encoder was pretrained once, not anew on each seed's training subjects; "
-            "radmill pretrain with the same splits.* keys does so, unless pretraining.subjects=all."
-        )
+    _warn_of_one_encoder(encoders, split)
     readers = dict.fromkeys(encoders.of(one)[0] for one in (*rounds, last))
     films = store.manifest[store.manifest["subject"].isin(outcomes)]
     check_segmented(store, segmentation.regions, set(films["key"]))
@@ -144,6 +140,14 @@ def classify(
     if tuning:
         remove_folder(tuning.folder)
     return _summary(tables["subjects"], tables["folds"], split)
+
+
+def _warn_of_one_encoder(encoders: Encoders, split: SplitConfig) -> None:
+    if split.protocol == "paper" and not encoders.by_round and encoders.method != "none":
+        _log.warning(
+            "splits.protocol=paper, but the encoder was pretrained once, not anew on each seed's training subjects; "
+            "radmill pretrain with the same splits.* keys does so, unless pretraining.subjects=all."
+        )
 
 
 def _protocol(

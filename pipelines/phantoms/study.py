@@ -40,7 +40,7 @@ class Foreseen(NamedTuple):
 def foreseen(config: PhantomsConfig, study: StudyConfig) -> Foreseen:
     """The counts of a cohort before any film is drawn: its people are drawn, which takes a moment."""
     if study.name == "hsg":
-        from pipelines.phantoms.hsg.cohort import foreseen_exams
+        from pipelines.phantoms.hsg.foreseen import foreseen_exams
 
         films, positive = foreseen_exams(config, parse_rule(study.outcome_rule).text)
         return Foreseen(films, len(positive), sum(positive))

@@ -26,10 +26,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.outcomes.tubes import tube_outcome
 from pipelines.phantoms.cohort import SUBJECTS_PER_TASK, CohortSummary, claim, csv_text
 from pipelines.phantoms.config import PhantomsConfig
-from pipelines.phantoms.hsg.case import LOOP_FRAMES, SECOND_EXAM, Exam, draw_exam
+from pipelines.phantoms.hsg.case import SECOND_EXAM, Exam, draw_exam
 from pipelines.phantoms.hsg.dicom import Taken, exam_uid, phantom_object
 from pipelines.phantoms.hsg.filling import filling
 from pipelines.phantoms.hsg.film import Film, Scene
@@ -249,20 +248,6 @@ def _outcomes(config: PhantomsConfig) -> str:
             age_years = int(_person(config, number).integers(*AGES)) + order
             rows.append((*who, exam.right.state, exam.left.state, given, age_years, "F"))
     return csv_text(rows)
-
-
-def foreseen_exams(config: PhantomsConfig, rule: str) -> tuple[int, list[bool]]:
-    """How many frames a cohort will have, and of every woman with a known outcome whether an exam is positive."""
-    frames, positive = 0, []
-    for number in range(config.subjects + config.unlabelled):
-        exams = exams_of(config, number)
-        frames += sum(len(exam.spots) + LOOP_FRAMES * exam.loop + exam.capture for exam in exams)
-        if number < config.subjects:
-            known = [told(config, number, order) for order in range(len(exams))]
-            outcomes = [tube_outcome(rule, one.right.state, one.left.state, one.occluded) for one in known]
-            if decided := [outcome for outcome in outcomes if outcome is not None]:
-                positive.append(1 in decided)
-    return frames, positive
 
 
 def _overrides(rows: list[Row]) -> str:
