@@ -76,12 +76,12 @@ def widening(settings: Settings) -> float:
     return fold_widening(folds, 1 / (learnt * (folds - 1))) if folds > 1 else 1.0
 
 
-def precision_lines(counts: Counts, widening: float) -> list[str]:
-    """How wide the interval of an AUC will be, never beyond what an AUC can be."""
+def precision_lines(counts: Counts, wider: float) -> list[str]:
+    """How wide the interval of an AUC will be, never beyond what an AUC can be. wider: of `widening`."""
     if not counts.subjects:
         return ["outcomes: none, so embeddings alone come out, no probability"]
     tested = (round(counts.tested * number) for number in (counts.positives, counts.negatives))
-    half = widening * auc_half_width(EXPECTED_AUC, *tested)
+    half = wider * auc_half_width(EXPECTED_AUC, *tested)
     if not half <= MOST_HALF_WIDTH:
         expected = "too few to say"
     else:

@@ -186,9 +186,8 @@ def fine_tuning(
     ConfigError where supervised.supcon or initial_weights is set: regions begin from what pretraining.* makes.
     """
     supervised = supervised or SupervisedConfig()
-    for name in ("supcon", "initial_weights"):
+    for name, instead in (("supcon", "method"), ("initial_weights", "initial_weights")):
         if getattr(supervised, name):
-            instead = {"supcon": "method", "initial_weights": "initial_weights"}[name]
             raise ConfigError(
                 f"supervised.{name} is for whole films; for classification.encoder=fine_tuned set "
                 f"pretraining.{instead} instead."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from storage.errors import ConfigError, check_at_least, check_one_of
 
 CONTRASTS = ("age_sex", "ost", "mci2")
-FIXED_CONTRAST = "mci2"  # of a finished model: needs no fitting, and every hand has it
+FIXED_CONTRAST = "mci2"  # of a finished model: it needs no fitting
 
 
 @dataclass(kw_only=True, slots=True)

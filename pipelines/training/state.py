@@ -70,9 +70,8 @@ class Training:
         self.learner.load_state_dict(state["learner"])
         self.sampler = SamplerState.from_dict(state["sampler"])
         self.step, self.metrics = state["step"], state["metrics"]
-        if (
-            "best" in state
-        ):  # an earlier version kept it in a file, and then the best is what comes from now on
+        # an earlier version kept it in a file: then the best is of what comes from now on
+        if "best" in state:
             self.best = state["best"]
             self.best_step, self.best_score = state["best_step"], state["best_score"]
 

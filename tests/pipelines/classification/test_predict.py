@@ -66,6 +66,9 @@ def test_evaluate_has_every_measure_at_the_frozen_threshold(
     assert metrics["auc"]["value"] == pytest.approx(roc_auc_score(known["outcome"], known["probability"]))
     assert sum(metrics["threshold"]["confusion"].values()) == 10
     assert "auc_calibrated" in metrics["pooled"]
+    # age and sex would have to be fitted on those who are tested
+    assert json.loads((tmp_path / "protocol.json").read_text("utf-8"))["contrast"] == "mci2"
+    assert metrics["contrasts"]["primary"]["name"] == "mci2"
 
 
 def test_a_model_is_not_evaluated_on_its_own_subjects(

@@ -245,7 +245,9 @@ class TestProtocols:
         background = Background(people=people(store), limit=-2.5)
         write_json(folder / "metrics.json", evaluate_subjects(subjects, 1, regions, background=background))
         fixed = cohorts.Run(store.root, tmp_path / "out")
-        assert "DeLong's interval holds as well" in fixed.report()
+        page = fixed.report()
+        assert "DeLong's interval holds as well" in page
+        assert not re.findall(r"(?i)[^.]*\b(?:folds?|repeats?)\b[^.]*", Page(page).text)
         evaluation = fixed.metrics["evaluation"]
         assert {row["name"] for row in evaluation["baselines"]} == {"ost", "mci2"}
         assert evaluation["contrasts"]["primary"] is None and "added_value" not in evaluation
