@@ -31,11 +31,12 @@ def encode_up_filtered(pixels_HW: Pixels) -> bytes:
     height, width = pixels_HW.shape
     depth = 8 * pixels_HW.itemsize
     deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _WINDOW_BITS)
-    compressed = deflate.compress(_filtered(pixels_HW)) + deflate.flush()
+    compressed = memoryview(deflate.compress(_filtered(pixels_HW)) + deflate.flush())
     header = struct.pack(">IIBBBBB", width, height, depth, _GRAY, 0, 0, _NOT_INTERLACED)
-    starts = range(0, len(compressed), _IDAT_BYTES)
-    data = [_chunk(b"IDAT", compressed[start : start + _IDAT_BYTES]) for start in starts]
-    return b"".join([_SIGNATURE, _chunk(b"IHDR", header), *data, _chunk(b"IEND", b"")])
+    parts = [_SIGNATURE, *_chunk(b"IHDR", header)]
+    for start in range(0, len(compressed), _IDAT_BYTES):
+        parts += _chunk(b"IDAT", compressed[start : start + _IDAT_BYTES])
+    return b"".join([*parts, *_chunk(b"IEND", b"")])
 
 
 def _filtered(pixels_HW: Pixels) -> NDArray[np.uint8]:
@@ -48,9 +49,10 @@ def _filtered(pixels_HW: Pixels) -> NDArray[np.uint8]:
     return rows
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def _chunk(kind: bytes, body: bytes | memoryview) -> list[bytes | memoryview]:
+    """The parts of a chunk, to be joined once."""
     sum_ = isal_zlib.crc32(body, isal_zlib.crc32(kind))
-    return b"".join([struct.pack(">I", len(body)), kind, body, struct.pack(">I", sum_)])
+    return [struct.pack(">I", len(body)), kind, body, struct.pack(">I", sum_)]
 
 
 def decode_up_filtered(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | None:

@@ -19,10 +19,12 @@ import google_crc32c
 
 from storage.atomic import replacing
 from storage.errors import StorageError
+from storage.page_cache import drop_pages
 from storage.seal import Sum
 
 _MEND = "radmill store repair makes it again, or restore the file."
 _END = bytes(2 * tarfile.BLOCKSIZE)
+_PIECE_BYTES = 32 << 20  # goes to the disk at a time, and its memory to the next one
 
 
 class Member(NamedTuple):
@@ -47,7 +49,7 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._names: set[str] = set()
-        self._offset = self._crc32c = 0
+        self._offset = self._on_disk = self._crc32c = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -64,6 +66,7 @@ class ShardWriter:
         with self._stack:
             self._write(_END)
             self._write(bytes(-self._offset % tarfile.RECORDSIZE))
+            self._to_disk()
 
     def add(self, name: str, data: bytes) -> Placed:
         """Append a member; its name is ASCII, at most 100 characters, and new to this shard."""
@@ -87,6 +90,15 @@ class ShardWriter:
         self._file.write(data)
         self._offset += len(data)
         self._crc32c = google_crc32c.extend(self._crc32c, data)
+        if self._offset - self._on_disk >= _PIECE_BYTES:
+            self._to_disk()
+
+    def _to_disk(self) -> None:
+        """What was written since the last time."""
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+        drop_pages(self._file.fileno())
+        self._on_disk = self._offset
 
 
 def checksum(data: bytes) -> int:

@@ -18,6 +18,7 @@ from pipelines.ingest.overrides import Override
 from storage.codec import decode, encode, encode_png
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
 from storage.errors import Quarantined, StorageError, lost_file
+from storage.page_cache import drop_pages_of
 from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 from storage.seal import blocks, file_sum
@@ -104,7 +105,9 @@ def encode_films(
     if crc32c is not None and _crc32c(path) != crc32c:
         raise Quarantined("vanished", "the file changed while it was read")
     read = read_dicom if looks_like_dicom(head) else read_raster
-    return [_encoded(*amended(film, override), codec) for film in read(path, limits, chosen)]
+    films = read(path, limits, chosen)
+    drop_pages_of(path)
+    return [_encoded(*amended(film, override), codec) for film in films]
 
 
 def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: int, limits: Limits) -> bytes:

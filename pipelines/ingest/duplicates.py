@@ -7,32 +7,31 @@ which are in no shard any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
-from pipelines.ingest.near import Look, correlate, near_duplicates
+from pipelines.ingest.guard import GuardedPool
+from pipelines.ingest.near import Look, near_duplicates
 from storage.errors import StorageError
 from storage.records import Left, same_as
 from storage.seal import read_sealed_json, write_sealed_json
-from storage.thumbnail import Gray
-
-_IN_MEMORY = 256  # small pictures of 128 kB
 
 
 def find_duplicates(
     alone: Iterable[Look],
     alike: Collection[Sequence[Look]],
     store_root: Path,
-    small: Callable[[Look], Gray],
+    pool: GuardedPool,
+    correlation: Callable[[Look, Look], float],
 ) -> dict[str, Left]:
     """Key -> why a film is left out, and for which.
 
-    alone: films whose pixels no other has; alike: groups of films with the same pixels. small: a film at
-    128 x 128. Of each group the first by `Look.place` stays, of near duplicates the first such film.
+    alone: films whose pixels no other has; alike: groups of films with the same pixels. correlation: of the pixels
+    of two films, which threads of the pool ask for. Of each group the first by `Look.place` stays, of near
+    duplicates the first such film.
     """
     groups = [sorted(group, key=lambda look: look.place) for group in alike]
     firsts = sorted((*alone, *(group[0] for group in groups)), key=lambda look: look.place)
-    near = _near(firsts, store_root, small)
+    near = _near(firsts, store_root, pool, correlation)
     subjects = {look.key: look.subject for look in firsts}
 
     def left(key: str, subject: str, reason: str, what: str, kept: str) -> Left:
@@ -49,21 +48,19 @@ def find_duplicates(
     return left_out
 
 
-def _near(looks: Sequence[Look], store_root: Path, small: Callable[[Look], Gray]) -> dict[str, str]:
+def _near(
+    looks: Sequence[Look], store_root: Path, pool: GuardedPool, correlation: Callable[[Look, Look], float]
+) -> dict[str, str]:
     path = store_root / "records" / "near.json"
-    known, seen = _load(path), {}
-    small = lru_cache(_IN_MEMORY)(small)
+    known = _load(path)
 
-    def correlation(one: Look, other: Look) -> float:
-        pair = f"{one.key} {other.key}"
-        if pair not in known:
-            known[pair] = round(correlate(small(one), small(other)), 4)
-        seen[pair] = known[pair]
-        return seen[pair]
+    def remembered(one: Look, other: Look) -> float:
+        told = known.get(f"{one.key} {other.key}")
+        return round(correlation(one, other), 4) if told is None else told
 
-    near = near_duplicates(looks, correlation)
-    if seen:
-        write_sealed_json(path, dict(sorted(seen.items())))
+    near, asked = near_duplicates(looks, remembered, pool.map)
+    if asked:
+        write_sealed_json(path, {f"{one} {other}": told for (one, other), told in sorted(asked.items())})
     else:
         path.unlink(missing_ok=True)
     return near

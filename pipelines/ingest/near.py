@@ -12,14 +12,18 @@ their correlation .999, where the next moment has moved on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from storage.codec import decode
 from storage.radiograph import Pixels
+from storage.shards import read_member
 from storage.thumbnail import SIDE_PX, Gray, shrunk
 
 MOST_BITS = 100
@@ -61,16 +65,46 @@ class Look:
         return not self.moves_with(other) or _bits_apart(self.phash, other.phash) <= COPY_BITS
 
 
-def near_duplicates(looks: Sequence[Look], correlation: Callable[[Look, Look], float]) -> dict[str, str]:
-    """Key of a film to leave out -> key of the film that stays for it, an earlier one in the order of `looks`."""
+Pair = tuple[Look, Look]
+Told = tuple[Pair, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where the pixels of a film lie."""
+
+    path: Path
+    offset: int
+    size: int
+    crc32c: int
+    codec: str
+
+
+def near_duplicates(
+    looks: Sequence[Look],
+    correlation: Callable[[Look, Look], float],
+    in_order: Callable[[Callable[[Pair], Told], Iterable[Pair]], Iterable[Told]] = map,
+) -> tuple[dict[str, str], dict[tuple[str, str], float]]:
+    """Key of a film to leave out -> key of the film that stays for it, an earlier one in the order of `looks`.
+
+    Also the keys of each pair on which it hung -> their correlation. in_order: calls a function on pairs, perhaps
+    several at a time, a few of which are settled meanwhile.
+    """
     same_as: dict[str, str] = {}
-    for first, second in candidates([look.phash for look in looks]):
-        one, other = looks[first], looks[second]
-        settled = one.key in same_as or other.key in same_as
-        least = COPY_CORRELATION if one.moves_with(other) else LEAST_CORRELATION
-        if not settled and one.may_repeat(other) and correlation(one, other) >= least:
+    asked: dict[tuple[str, str], float] = {}
+
+    def unsettled(pair: Pair) -> bool:
+        return not any(look.key in same_as for look in pair)
+
+    pairs = ((looks[first], looks[second]) for first, second in candidates([look.phash for look in looks]))
+    open_pairs = (pair for pair in pairs if unsettled(pair) and pair[0].may_repeat(pair[1]))
+    for (one, other), told in in_order(lambda pair: (pair, correlation(*pair)), open_pairs):
+        if not unsettled((one, other)):
+            continue
+        asked[one.key, other.key] = told
+        if told >= (COPY_CORRELATION if one.moves_with(other) else LEAST_CORRELATION):
             same_as[other.key] = one.key
-    return same_as
+    return same_as, asked
 
 
 def _bits_apart(one: bytes, other: bytes) -> int:
@@ -123,3 +157,13 @@ def correlate(one_HW: Gray, other_HW: Gray) -> float:
     one, other = one_HW - one_HW.mean(), other_HW - other_HW.mean()
     scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
     return float((one * other).sum()) / scale if scale else 0.0
+
+
+def stored_correlation(one: Stored, other: Stored) -> float:
+    """`correlate` of two films of the store; StorageError where one is damaged."""
+    return correlate(_small(one), _small(other))
+
+
+@lru_cache(8)  # of copies the first comes again and again
+def _small(film: Stored) -> Gray:
+    return small(decode(read_member(film.path, film.offset, film.size, film.crc32c), film.codec))

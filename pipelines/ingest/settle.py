@@ -15,16 +15,14 @@ from pathlib import Path
 
 from pipelines.ingest.duplicates import find_duplicates
 from pipelines.ingest.guard import GuardedPool
-from pipelines.ingest.near import Look, small
+from pipelines.ingest.near import Look, Stored, stored_correlation
 from pipelines.ingest.plan import ShardPlan, planned_shards, shard_film
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import add_film, write_shard
-from storage.codec import decode
-from storage.errors import StorageError
+from storage.errors import Quarantined, StorageError
 from storage.plan import plan_shards
 from storage.records import Left, Record, Row, load_record, save_record
 from storage.shards import ShardWriter, read_member
-from storage.thumbnail import Gray
 
 
 def settle(task: IngestTask, pool: GuardedPool) -> Iterator[tuple[ShardPlan, Record]]:
@@ -78,7 +76,7 @@ def _duplicates(task: IngestTask, pool: GuardedPool) -> dict[str, Left]:
         for row in record.rows:
             look = _look(row, tokens[row["key"]], planned.shard)
             alike.get(bytes.fromhex(row["pixels_sha256"]), alone).append(look)
-    return find_duplicates(alone, alike.values(), task.store_root, partial(_small, task, pool))
+    return find_duplicates(alone, alike.values(), task.store_root, pool, partial(_correlation, task, pool))
 
 
 def _look(row: Row, token: str, shard: str) -> Look:
@@ -100,17 +98,25 @@ def _look(row: Row, token: str, shard: str) -> Look:
     )
 
 
-def _small(task: IngestTask, pool: GuardedPool, look: Look) -> Gray:
-    """The film at 128 x 128, from its planned shard, which is written again where it was superseded."""
+def _correlation(task: IngestTask, pool: GuardedPool, one: Look, other: Look) -> float:
+    """Of the pixels of two films, told by a child."""
+    try:
+        return pool.call(stored_correlation, _stored(task, pool, one), _stored(task, pool, other))
+    except Quarantined as error:
+        raise StorageError(f"Two films that look alike can't be compared: {error}.") from error
+
+
+def _stored(task: IngestTask, pool: GuardedPool, look: Look) -> Stored:
+    """Where the film lies in its planned shard, which is written again where it was superseded."""
     path = task.shard_path(look.shard)
     if not path.exists():
-        planned = (planned for planned in planned_shards(task) if planned.shard == look.shard)
-        list(pool.map(partial(write_shard, pool, task), planned))
+        planned = next(planned for planned in planned_shards(task) if planned.shard == look.shard)
+        write_shard(pool, task, planned)
     record = load_record(task.store_root, look.shard) or Record([], [])
     row = next((row for row in record.rows if row["key"] == look.key), None)
     if row is None:
         raise StorageError("A film below raw= changed while it was ingested; run ingest again.")
-    return small(decode(read_member(path, row["offset"], row["size"], row["crc32c"]), row["codec"]))
+    return Stored(path, row["offset"], row["size"], row["crc32c"], row["codec"])
 
 
 def _settle(pool: GuardedPool, task: IngestTask, planned: ShardPlan, left_out: Mapping[str, Left]) -> Record:

@@ -15,7 +15,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from pipelines.phantoms.config import PhantomsConfig
 from pipelines.phantoms.film import render, subject_of
 
-_RENDERED = 4
+_RENDERED = 40  # of fewer, hundreds of copies look so alike that ingest compares their pixels
 
 
 @dataclass(frozen=True)
