@@ -210,6 +210,7 @@ _ALL = (
         "which raw file a token stands for; needs the secret",
         "token=abc123 raw=DIR store=DIR",
         required=("store", "raw"),
+        optional=("annotations",),
         looks=True,
     ),
     Job(

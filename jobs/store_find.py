@@ -17,10 +17,13 @@ def check(settings: Settings) -> None:
         )
     existing(str(settings.store), "store")
     existing(str(settings.raw), "raw")
+    if settings.annotations:
+        existing(settings.annotations, "annotations")
 
 
 def main(settings: Settings) -> int:
-    """`radmill store find token=A,B raw=DIR store=DIR`, or `reason=REASON` for all that were left out for it."""
+    """`radmill store find token=A,B raw=DIR store=DIR`, or `reason=REASON` for all that were left out for it; masks too
+    with `annotations=DIR`."""
     from pipelines.ingest.find import find
     from storage.identity import key_path, owner_secret
 
@@ -29,9 +32,10 @@ def main(settings: Settings) -> int:
     secret = owner_secret(store.root, wanted.key_file, store.key_id)
     tokens = [token.strip() for token in (wanted.token or "").split(",") if token.strip()]
     skip = (store.root, key_path(store.root, wanted.key_file))
-    located = find(store, raw, secret, tokens, wanted.reason or "", skip)
+    annotations = Path(settings.annotations) if settings.annotations else None
+    located = find(store, raw, secret, tokens, wanted.reason or "", skip, annotations)
     for one in located:
-        print(f"{one.token}\t{one.fate}\t{'-' if one.name is None else Path(raw, one.name)}")
+        print(f"{one.token}\t{one.fate}\t{one.path or '-'}")
     if not located:
         raise ConfigError(
             f"Nothing in {store.root} or below raw={raw} fits; radmill store ls reason=any lists what was left out."

@@ -86,11 +86,14 @@ def add_annotations(
         done += len(plan.keys)
         progress(done, len(by_key), "films with masks written")
     exclusions = [
-        # the folder's word keeps these tokens apart from those of files below raw=
-        Exclusion(secret.token(f"annotations/{name}"), 0, why.reason, why.detail, STAGE)
-        for name, why in refused.items()
+        Exclusion(mask_token(secret, name), 0, why.reason, why.detail, STAGE) for name, why in refused.items()
     ]
     return rows, exclusions
+
+
+def mask_token(secret: Secret, name: str) -> str:
+    """The token of a file, by its path below annotations=; no file below raw= has the same."""
+    return secret.token(f"annotations/{name}")
 
 
 def _find(task: MaskTask, pool: GuardedPool) -> tuple[list[Mask], dict[str, Refused]]:

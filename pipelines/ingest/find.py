@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.annotations.write import mask_token
 from pipelines.ingest.scan import list_files
 from storage.errors import InputError
 from storage.identity import Secret
@@ -14,34 +15,43 @@ from storage.wording import counted
 
 
 class Located(NamedTuple):
-    """A token with what became of its file; name: its path below raw=, None where no file there has it."""
+    """A token with what became of its file; path: where that lies, None where no file that was looked at has it."""
 
     token: str
-    name: str | None
+    path: Path | None
     fate: str
 
 
 def find(
-    store: Store, raw: Path, secret: Secret, wanted: Collection[str], reason: str, skip: Sequence[Path] = ()
+    store: Store,
+    raw: Path,
+    secret: Secret,
+    wanted: Collection[str],
+    reason: str,
+    skip: Sequence[Path] = (),
+    annotations: Path | None = None,
 ) -> list[Located]:
-    """The files below raw that are wanted, or all exclusions with this reason (any: all).
+    """The files below raw, and masks below annotations, that are wanted, or all exclusions with this reason (any: all).
 
     wanted: beginnings of tokens, of films' keys or of subjects' pseudonyms, as tables and pages show them.
     InputError where raw is not the folder that went into the store.
     """
-    names = {secret.token(name): name for name in list_files(raw, "raw", skip)}
-    if not names.keys() & {*store.manifest["token"], *store.exclusions["token"]}:
+    paths = {secret.token(name): raw / name for name in list_files(raw, "raw", skip)}
+    if not paths.keys() & {*store.manifest["token"], *store.exclusions["token"]}:
         raise InputError(
-            f"None of the {counted(len(names), 'file')} below raw={raw} went into {store.root} under this path: "
+            f"None of the {counted(len(paths), 'file')} below raw={raw} went into {store.root} under this path: "
             "name the folder that ingest was given, not one above or below it."
         )
+    if annotations:
+        masks = list_files(annotations, "annotations")
+        paths |= {mask_token(secret, name): annotations / name for name in masks}
     fates = _fates(store, reason)
     if not reason:
         wanted = [*wanted, *_tokens_of(store, tuple(wanted))]
         fates = {token: fate for token, fate in fates.items() if token.startswith(tuple(wanted))}
-    unknown = {token for token in names if token not in fates and token.startswith(tuple(wanted) or ("-",))}
+    unknown = {token for token in paths if token not in fates and token.startswith(tuple(wanted) or ("-",))}
     fates |= dict.fromkeys(unknown, "not in the store")
-    return [Located(token, names.get(token), fate) for token, fate in sorted(fates.items())]
+    return [Located(token, paths.get(token), fate) for token, fate in sorted(fates.items())]
 
 
 def _tokens_of(store: Store, wanted: tuple[str, ...]) -> list[str]:
