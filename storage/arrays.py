@@ -25,7 +25,7 @@ from zarr.storage import LocalStore
 
 from storage.atomic import json_bytes, new_folder
 from storage.errors import StorageError
-from storage.seal import BLANK, as_json, folder_sums, sealed
+from storage.seal import BLANK, as_json, file_sum, folder_sums, from_json, read_sealed_json, sealed
 
 GROUP = "zarr.json"
 
@@ -104,8 +104,9 @@ class StoredArray:
 
 
 def open_array(path: Path, name: str) -> StoredArray:
-    """Open an array for reading; StorageError where it or a chunk of it is missing."""
+    """Open an array for reading; StorageError where it or a chunk of it is missing, or what describes it is damaged."""
     place = path / name
+    _check_description(path, name)
     try:
         array = zarr.open_array(_Complete(place, read_only=True), mode="r", zarr_format=3)
     except (FileNotFoundError, ValueError) as error:
@@ -123,12 +124,24 @@ def open_array(path: Path, name: str) -> StoredArray:
     return StoredArray(place, array)
 
 
+def _check_description(path: Path, name: str) -> None:
+    """A flipped bit in an array's zarr.json moves its chunks' names or its shape; the sealed group has its checksum."""
+    described = f"{name}/{GROUP}"
+    try:
+        sums = from_json(read_sealed_json(path / GROUP)["attributes"]["checksums"])
+        whole = file_sum(path / described) == sums[described]
+    except (OSError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise StorageError(f"{path} has no whole array {name}; remove the folder to have it rebuilt.")
+
+
 class _Complete(LocalStore):  # type: ignore[misc]
     """A folder in which an absent chunk is an error: to zarr it would be an array of zeros."""
 
     async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
         value = await super().get(key, *arguments, **options)
-        if value is None and key.startswith("c/"):
+        if value is None and key != GROUP:
             raise StorageError(f"{self.root / key} is missing; remove {self.root.parent} to have it rebuilt.")
         return value
 

@@ -11,19 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def read_ahead(descriptor: int) -> None:
+def advise_sequential(descriptor: int) -> None:
     """Say that an open file will be read from its beginning to its end."""
-    with suppress(OSError):  # some file systems take no advice
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    _advise(descriptor, "POSIX_FADV_SEQUENTIAL")
 
 
 def drop_pages(descriptor: int) -> None:
     """Let the pages of an open file go that are on the disk as they are in memory."""
-    with suppress(OSError):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    _advise(descriptor, "POSIX_FADV_DONTNEED")
 
 
 def drop_pages_of(path: Path) -> None:
     """As `drop_pages`; nothing happens where the file is gone."""
     with suppress(OSError), path.open("rb", buffering=0) as file:
         drop_pages(file.fileno())
+
+
+def _advise(descriptor: int, what: str) -> None:
+    with suppress(AttributeError, OSError):  # some systems, and some file systems, take no advice
+        os.posix_fadvise(descriptor, 0, 0, getattr(os, what))

@@ -67,7 +67,7 @@ def air_says(film: Radiograph, asked: int = 0, gray_HW: Gray | None = None) -> i
 
 
 def _inverted(film: Radiograph) -> Radiograph:
-    """About the range of the bits, never the image's own maximum: equal exposures stay equal."""
+    """About the range of the bits, not the image's own maximum: equal exposures stay equal."""
     pixels_HW: Pixels = (2**film.bits - 1 - film.pixels).astype(film.pixels.dtype)
     return replace(film, pixels=pixels_HW)
 

@@ -120,8 +120,13 @@ def _data_kind(notes: Mapping[str, str]) -> str:
 
 
 def _bits(pixels: Pixels) -> int:
-    """Bits in use: films of 10 to 15 bits come in files of 16."""
-    return 8 if pixels.dtype == np.uint8 else max(9, int(pixels.max()).bit_length())
+    """Bits of the detector: films of 10, 12 or 14 come in files of 16, which do not say so.
+
+    Detectors have even numbers of bits. One film's brightest pixel must not decide: what is inverted is inverted about
+    the range of the bits.
+    """
+    used = int(pixels.max()).bit_length()
+    return 8 if pixels.dtype == np.uint8 else max(10, used + used % 2)
 
 
 def _check_size(image: Image.Image, limits: Limits) -> None:

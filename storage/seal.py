@@ -16,7 +16,7 @@ import google_crc32c
 
 from storage.atomic import json_bytes, write_bytes
 from storage.errors import StorageError
-from storage.page_cache import read_ahead
+from storage.page_cache import advise_sequential
 
 BLANK = "crc32c=00000000"
 CHECKSUMS = "checksums.json"
@@ -87,7 +87,7 @@ def file_sum(path: Path) -> Sum:
 def blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file, a piece in memory at a time."""
     with path.open("rb", buffering=0) as file:
-        read_ahead(file.fileno())
+        advise_sequential(file.fileno())
         while block := file.read(_BLOCK):
             yield block
 

@@ -24,7 +24,7 @@ from storage.seal import Sum
 
 _MEND = "radmill store repair makes it again, or restore the file."
 _END = bytes(2 * tarfile.BLOCKSIZE)
-_PIECE_BYTES = 32 << 20  # goes to the disk at a time, and its memory to the next one
+_PIECE_BYTES = 32 << 20  # synced, and dropped from the page cache, at a time
 
 
 class Member(NamedTuple):
@@ -94,7 +94,7 @@ class ShardWriter:
             self._to_disk()
 
     def _to_disk(self) -> None:
-        """What was written since the last time."""
+        """Sync what was written since the last time, and let go of its memory."""
         self._file.flush()
         os.fdatasync(self._file.fileno())
         drop_pages(self._file.fileno())

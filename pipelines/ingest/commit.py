@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.annotations.write import STAGE as MASKS
 from pipelines.annotations.write import MarkedFilm, MaskTask, add_annotations
@@ -15,6 +16,8 @@ from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.identify import Exclusion, Source
 from pipelines.ingest.live import live_exclusions, live_masks
+from pipelines.ingest.missing import remember_overrides
+from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import (
     Plan,
     ShardPlan,
@@ -81,6 +84,7 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     exclusions += left
     outcomes, advice = _outcomes(task, secret, films.days) if task.outcomes else (None, "")
     advice = "; ".join(filter(None, (advice, forgotten)))
+    remember_overrides(read_overrides(task.overrides), task.store_root)
     generation = store.commit(
         films.manifest,
         pd.DataFrame(masks, columns=ANNOTATIONS.names),
@@ -130,6 +134,8 @@ def _summary(
         mixed=made.mixed,
         dropped=made.missing,
         across=sum(ACROSS in one.detail for one in films.exclusions),
+        both_hands=pc.sum(pc.equal(manifest["laterality"], "B")).as_py() or 0,
+        no_view=pc.sum(pc.equal(manifest["view"], "")).as_py() or 0 if task.study.views else 0,
         shared_uids=shared_uids,
     )
 

@@ -1,4 +1,4 @@
-"""What the guarded child does with one file: look at it, decode and encode its films, read a mask."""
+"""What the guarded child does with one file: look at it, decode and encode its films, read a mask or a stored film."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.ingest.amend import amended
 from pipelines.ingest.fingerprint import fingerprint
+from pipelines.ingest.near import small
 from pipelines.ingest.overrides import Override
 from storage.codec import decode, encode, encode_png
 from storage.dicom import looks_like_dicom, read_dicom, read_dicom_header
@@ -22,6 +23,7 @@ from storage.page_cache import drop_pages_of
 from storage.radiograph import Header, Limits, Pixels, Radiograph, RadiographMeta
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 from storage.seal import blocks, file_sum
+from storage.shards import read_member
 from storage.thumbnail import Gray
 
 _HEAD_BYTES = 512
@@ -122,6 +124,11 @@ def encode_mask(path: Path, sha256: str, shape: tuple[int, int], num_classes: in
     if not mask_HW.any():
         raise Quarantined("blank")
     return encode_png(mask_HW)
+
+
+def shrink_stored(path: Path, offset: int, size: int, crc32c: int, codec: str) -> Gray:
+    """A film of a shard at 128 x 128; StorageError where it is damaged."""
+    return small(decode(read_member(path, offset, size, crc32c), codec))
 
 
 def _encoded(film: Radiograph, small_HW: Gray, codec: str) -> Encoded | Refused:

@@ -6,11 +6,11 @@ which are in no shard any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from pipelines.ingest.guard import GuardedPool
-from pipelines.ingest.near import Look, near_duplicates
+from pipelines.ingest.near import Look, Pair, correlate, near_duplicates
+from pipelines.ingest.small_pictures import SmallPictures
 from storage.errors import StorageError
 from storage.records import Left, same_as
 from storage.seal import read_sealed_json, write_sealed_json
@@ -20,18 +20,16 @@ def find_duplicates(
     alone: Iterable[Look],
     alike: Collection[Sequence[Look]],
     store_root: Path,
-    pool: GuardedPool,
-    correlation: Callable[[Look, Look], float],
+    pictures: SmallPictures,
 ) -> dict[str, Left]:
     """Key -> why a film is left out, and for which.
 
-    alone: films whose pixels no other has; alike: groups of films with the same pixels. correlation: of the pixels
-    of two films, which threads of the pool ask for. Of each group the first by `Look.place` stays, of near
-    duplicates the first such film.
+    alone: films whose pixels no other has; alike: groups of films with the same pixels. Of each group the first by
+    `Look.place` stays, of near duplicates the first such film.
     """
     groups = [sorted(group, key=lambda look: look.place) for group in alike]
     firsts = sorted((*alone, *(group[0] for group in groups)), key=lambda look: look.place)
-    near = _near(firsts, store_root, pool, correlation)
+    near = _near(firsts, store_root, pictures)
     subjects = {look.key: look.subject for look in firsts}
 
     def left(key: str, subject: str, reason: str, what: str, kept: str) -> Left:
@@ -48,22 +46,30 @@ def find_duplicates(
     return left_out
 
 
-def _near(
-    looks: Sequence[Look], store_root: Path, pool: GuardedPool, correlation: Callable[[Look, Look], float]
-) -> dict[str, str]:
+def _near(looks: Sequence[Look], store_root: Path, pictures: SmallPictures) -> dict[str, str]:
     path = store_root / "records" / "near.json"
-    known = _load(path)
+    known, seen = _load(path), {}
 
-    def remembered(one: Look, other: Look) -> float:
-        told = known.get(f"{one.key} {other.key}")
-        return round(correlation(one, other), 4) if told is None else told
+    def correlation(one: Look, other: Look) -> float:
+        pair = _name((one, other))
+        if pair not in known:
+            known[pair] = round(correlate(pictures.of(one), pictures.of(other)), 4)
+        seen[pair] = known[pair]
+        return seen[pair]
 
-    near, asked = near_duplicates(looks, remembered, pool.map)
-    if asked:
-        write_sealed_json(path, {f"{one} {other}": told for (one, other), told in sorted(asked.items())})
+    def unknown(pair: Pair) -> bool:
+        return _name(pair) not in known
+
+    near = near_duplicates(looks, correlation, lambda pairs: pictures.ahead(pairs, unknown))
+    if seen:
+        write_sealed_json(path, dict(sorted(seen.items())))
     else:
         path.unlink(missing_ok=True)
     return near
+
+
+def _name(pair: Pair) -> str:
+    return " ".join(look.key for look in pair)
 
 
 def _load(path: Path) -> dict[str, float]:

@@ -93,9 +93,10 @@ def identify(
         if isinstance(result, Refused):
             scan.exclusions.append(Exclusion(token, 0, result.reason, result.detail, "scan"))
             continue
-        patient = _patient(name, result.header, subject_from)
+        told = overrides.of([name])
+        patient = _patient(name, result.header, subject_from, told)
         unknown = not normalise(patient.patient_id)
-        if unknown and (told := overrides.of([name])).exclude == "yes":
+        if unknown and told.exclude == "yes":
             scan.exclusions.append(Exclusion(token, 0, "excluded", excluded_detail(told), "scan"))
             continue
         readable += 1
@@ -103,7 +104,8 @@ def identify(
         if unknown:
             scan.exclusions.append(Exclusion(token, 0, "no_patient", _NO_PATIENT, "scan"))
             continue
-        issuers[normalise(result.header.identity.patient_id)].add(normalise(patient.issuer))
+        if not told.patient_id:
+            issuers[normalise(result.header.identity.patient_id)].add(normalise(patient.issuer))
         source = _source(token, name, result, patient, secret)
         for patient_id in (patient.patient_id, patient.other_id):
             scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
@@ -137,9 +139,10 @@ class Filmed:
 
 def filmed(headers: Mapping[str, Header], secret: Secret, subject_from: str, overrides: Overrides) -> Filmed:
     """Who has films by header and path alone; films of nobody known as in `identify`."""
-    patients = {name: _patient(name, header, subject_from) for name, header in headers.items()}
+    told = {name: overrides.of([name]) for name in headers}
+    patients = {name: _patient(name, header, subject_from, told[name]) for name, header in headers.items()}
     nameless = [name for name, patient in patients.items() if not normalise(patient.patient_id)]
-    excluded = sum(overrides.of([name]).exclude == "yes" for name in nameless)
+    excluded = sum(told[name].exclude == "yes" for name in nameless)
     _check_patients(len(nameless) - excluded, len(patients) - excluded, subject_from)
     for name in nameless:
         del patients[name]
@@ -155,8 +158,10 @@ def filmed(headers: Mapping[str, Header], secret: Secret, subject_from: str, ove
     return Filmed(dict(subjects), dict(days), exams)
 
 
-def _patient(name: str, header: Header, subject_from: str) -> Patient:
-    """From the header, else by the rule on the path; an empty id where neither tells."""
+def _patient(name: str, header: Header, subject_from: str, told: Override) -> Patient:
+    """As a person says, else from the header, else by the rule on the path; an empty id where none tells."""
+    if told.patient_id:
+        return Patient("", told.patient_id, told.patient_id)
     if normalise(header.identity.patient_id):
         return Patient(header.identity.issuer, header.identity.patient_id, header.identity.patient_id)
     path = PurePosixPath(name)

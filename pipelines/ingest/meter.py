@@ -15,7 +15,7 @@ class Meter:
     def __init__(self, total: int, progress: Progress) -> None:
         """total: films that the plan holds."""
         self._total, self._progress = total, progress
-        self._films = self._bytes = self._left = 0
+        self._films = self._bytes = self._left = self._before = 0
         self._begun = time.monotonic()
         self._lock = Lock()
 
@@ -28,8 +28,11 @@ class Meter:
         self._add(films, size, left)
 
     def skip(self, films: int, left: int) -> None:
-        """Count films that an earlier run wrote."""
-        self._add(films, 0, left)
+        """Leave out films that an earlier run wrote: they tell nothing of this one's speed."""
+        with self._lock:
+            self._total -= films
+            self._before += films
+        self._add(0, 0, left)
 
     def _add(self, films: int, size: int, left: int) -> None:
         with self._lock:
@@ -38,4 +41,5 @@ class Meter:
             self._left += left
             seconds = max(time.monotonic() - self._begun, 1e-3)
             figures = f"{self._bytes / 1e6 / seconds:.1f} MB/s, {self._left} quarantined"
+            figures += f", {self._before:,} written before" if self._before else ""
             self._progress(self._films, self._total, f"films written, {figures}")

@@ -14,16 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage.codec import decode
 from storage.radiograph import Pixels
-from storage.shards import read_member
 from storage.thumbnail import SIDE_PX, Gray, shrunk
 
 MOST_BITS = 100
@@ -66,45 +62,29 @@ class Look:
 
 
 Pair = tuple[Look, Look]
-Told = tuple[Pair, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Where the pixels of a film lie."""
-
-    path: Path
-    offset: int
-    size: int
-    crc32c: int
-    codec: str
 
 
 def near_duplicates(
     looks: Sequence[Look],
     correlation: Callable[[Look, Look], float],
-    in_order: Callable[[Callable[[Pair], Told], Iterable[Pair]], Iterable[Told]] = map,
-) -> tuple[dict[str, str], dict[tuple[str, str], float]]:
+    ahead: Callable[[Iterable[Pair]], Iterable[Pair]] = iter,
+) -> dict[str, str]:
     """Key of a film to leave out -> key of the film that stays for it, an earlier one in the order of `looks`.
 
-    Also the keys of each pair on which it hung -> their correlation. in_order: calls a function on pairs, perhaps
-    several at a time, a few of which are settled meanwhile.
+    ahead: gives the pairs back in their order, and may prepare the next ones meanwhile. Of those it draws too early
+    some need no comparison any more.
     """
     same_as: dict[str, str] = {}
-    asked: dict[tuple[str, str], float] = {}
 
-    def unsettled(pair: Pair) -> bool:
+    def undecided(pair: Pair) -> bool:
         return not any(look.key in same_as for look in pair)
 
     pairs = ((looks[first], looks[second]) for first, second in candidates([look.phash for look in looks]))
-    open_pairs = (pair for pair in pairs if unsettled(pair) and pair[0].may_repeat(pair[1]))
-    for (one, other), told in in_order(lambda pair: (pair, correlation(*pair)), open_pairs):
-        if not unsettled((one, other)):
-            continue
-        asked[one.key, other.key] = told
-        if told >= (COPY_CORRELATION if one.moves_with(other) else LEAST_CORRELATION):
+    for one, other in ahead(pair for pair in pairs if undecided(pair) and pair[0].may_repeat(pair[1])):
+        least = COPY_CORRELATION if one.moves_with(other) else LEAST_CORRELATION
+        if undecided((one, other)) and correlation(one, other) >= least:
             same_as[other.key] = one.key
-    return same_as, asked
+    return same_as
 
 
 def _bits_apart(one: bytes, other: bytes) -> int:
@@ -157,13 +137,3 @@ def correlate(one_HW: Gray, other_HW: Gray) -> float:
     one, other = one_HW - one_HW.mean(), other_HW - other_HW.mean()
     scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
     return float((one * other).sum()) / scale if scale else 0.0
-
-
-def stored_correlation(one: Stored, other: Stored) -> float:
-    """`correlate` of two films of the store; StorageError where one is damaged."""
-    return correlate(_small(one), _small(other))
-
-
-@lru_cache(8)  # of copies the first comes again and again
-def _small(film: Stored) -> Gray:
-    return small(decode(read_member(film.path, film.offset, film.size, film.crc32c), film.codec))

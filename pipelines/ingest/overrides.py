@@ -8,9 +8,11 @@ of REASONS; free text, which may name someone, is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 
 from pipelines.ingest.sheet import Sheet, SheetRow, read_sheet
@@ -31,6 +33,7 @@ _NO = (
     "no",
     "false",
 )  # in the column exclude, takes back what an earlier row excludes; all else excludes
+_WILD = re.compile(r"[*?[]")
 _FRAMES = re.compile(r"\d+(?:-\d+)?(?:[ ,;]+\d+(?:-\d+)?)*")
 
 
@@ -44,6 +47,7 @@ class Override:
     frames: str = ""  # all | mid2 | first, or numbers from 1 such as 3 5-7
     exclude: str = ""  # yes | no
     reason: str = ""  # why it is excluded, one of REASONS
+    patient_id: str = ""  # whose it is, whatever the file says
 
     @property
     def content(self) -> str:
@@ -52,7 +56,7 @@ class Override:
         return repr(said) if any(said) else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Overrides:
     """All rows, in their order."""
 
@@ -61,11 +65,25 @@ class Overrides:
     def of(self, names: Collection[str]) -> Override:
         """What is said of a film that lies at these paths."""
         told = Override()
-        for _, pattern, override in self.rows:
-            if any(_fits(pattern, name) for name in names):
-                said = {one.name: value for one in fields(override) if (value := getattr(override, one.name))}
-                told = replace(told, **said)
+        by_path = {place for name in names for place in self._by_path.get(name, ())}
+        by_glob = {place for place in self._globs for name in names if fnmatchcase(name, self.rows[place][1])}
+        for place in sorted(by_path | by_glob):
+            override = self.rows[place][2]
+            said = {one.name: value for one in fields(override) if (value := getattr(override, one.name))}
+            told = replace(told, **said)
         return told
+
+    @cached_property
+    def _by_path(self) -> dict[str, list[int]]:
+        """Places in `rows`, by what each names: tables of as many rows as films must not be read film by film."""
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, (_, pattern, _) in enumerate(self.rows):
+            places[pattern].append(place)
+        return dict(places)
+
+    @cached_property
+    def _globs(self) -> list[int]:
+        return [place for place, (_, pattern, _) in enumerate(self.rows) if _WILD.search(pattern)]
 
     def check(self, names: Iterable[str]) -> None:
         """Raise InputError, naming its line, for a row that fits none of the files."""
@@ -114,10 +132,6 @@ def frame_numbers(rule: str, count: int) -> frozenset[int]:
     return frozenset(chosen)
 
 
-def _fits(pattern: str, name: str) -> bool:
-    return pattern == name or fnmatchcase(name, pattern)
-
-
 def _row(sheet: Sheet, row: SheetRow) -> tuple[int, str, Override]:
     where = f"Line {row.line} of {sheet.what}"
     if row.too_long:
@@ -134,12 +148,13 @@ def _row(sheet: Sheet, row: SheetRow) -> tuple[int, str, Override]:
     return row.line, path, Override(**said)
 
 
-_CHECKS = {
+_CHECKS: dict[str, tuple[Callable[[str], str], Callable[[str], object]]] = {
     "polarity": (str.lower, POLARITIES.__contains__),
     "laterality": (str.upper, SIDES.__contains__),
     "view": (str.upper, VIEWS.__contains__),
     "frames": (str.lower, lambda text: text in FRAME_RULES or bool(_FRAMES.fullmatch(text))),
     "reason": (str.lower, REASONS.__contains__),
+    "patient_id": (str.strip, bool),
     "exclude": (lambda text: "no" if text.casefold() in _NO else text and "yes", bool),
 }
 _EXPECTED = {
@@ -149,4 +164,5 @@ _EXPECTED = {
     "frames": "must be all, mid2, first, or numbers from 1 such as 3 5-7",
     "reason": f"must be one of {', '.join(REASONS)}",
     "exclude": "must be empty, or any word",
+    "patient_id": "must be empty, or an id",
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipelines.config import StudyConfig
 from pipelines.ingest.commit import commit
+from pipelines.ingest.missing import check_overrides_named
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import plan
 from pipelines.ingest.scan import list_files, scan_part
@@ -92,6 +93,7 @@ def check_inputs(task: IngestTask) -> None:
     check_format(task.store_root)
     task.check_secret()
     read_overrides(task.overrides)
+    check_overrides_named(task.overrides, task.store_root)
     if task.outcomes:
         read_outcome_sheet(task.outcomes, task.study, task.mapping)
     if task.annotations:

@@ -78,9 +78,11 @@ def scan_part(task: IngestTask, index: int, width: int, pool: GuardedPool, progr
 
     def lines() -> Iterator[object]:
         yield run_id
+        refused = 0
         for done, (name, result) in enumerate(zip(names, pool.map(inspect, names), strict=True), 1):
+            refused += isinstance(result, Refused)
             yield name, type(result).__name__, asdict(result)
-            progress(done, len(names), "files looked at")
+            progress(done, len(names), f"files looked at, {refused} quarantined")
 
     write_lines(_part(task, index, width), lines())
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 from pipelines.ingest.duplicates import find_duplicates
 from pipelines.ingest.guard import GuardedPool
-from pipelines.ingest.near import Look, Stored, stored_correlation
+from pipelines.ingest.near import Look
 from pipelines.ingest.plan import ShardPlan, planned_shards, shard_film
+from pipelines.ingest.small_pictures import SmallPictures
 from pipelines.ingest.task import IngestTask
 from pipelines.ingest.write import add_film, write_shard
-from storage.errors import Quarantined, StorageError
 from storage.plan import plan_shards
 from storage.records import Left, Record, Row, load_record, save_record
 from storage.shards import ShardWriter, read_member
@@ -76,7 +75,7 @@ def _duplicates(task: IngestTask, pool: GuardedPool) -> dict[str, Left]:
         for row in record.rows:
             look = _look(row, tokens[row["key"]], planned.shard)
             alike.get(bytes.fromhex(row["pixels_sha256"]), alone).append(look)
-    return find_duplicates(alone, alike.values(), task.store_root, pool, partial(_correlation, task, pool))
+    return find_duplicates(alone, alike.values(), task.store_root, SmallPictures(task, pool))
 
 
 def _look(row: Row, token: str, shard: str) -> Look:
@@ -96,27 +95,6 @@ def _look(row: Row, token: str, shard: str) -> Look:
         pixels=pixels,
         subject=sys.intern(row["subject"]),
     )
-
-
-def _correlation(task: IngestTask, pool: GuardedPool, one: Look, other: Look) -> float:
-    """Of the pixels of two films, told by a child."""
-    try:
-        return pool.call(stored_correlation, _stored(task, pool, one), _stored(task, pool, other))
-    except Quarantined as error:
-        raise StorageError(f"Two films that look alike can't be compared: {error}.") from error
-
-
-def _stored(task: IngestTask, pool: GuardedPool, look: Look) -> Stored:
-    """Where the film lies in its planned shard, which is written again where it was superseded."""
-    path = task.shard_path(look.shard)
-    if not path.exists():
-        planned = next(planned for planned in planned_shards(task) if planned.shard == look.shard)
-        write_shard(pool, task, planned)
-    record = load_record(task.store_root, look.shard) or Record([], [])
-    row = next((row for row in record.rows if row["key"] == look.key), None)
-    if row is None:
-        raise StorageError("A film below raw= changed while it was ingested; run ingest again.")
-    return Stored(path, row["offset"], row["size"], row["crc32c"], row["codec"])
 
 
 def _settle(pool: GuardedPool, task: IngestTask, planned: ShardPlan, left_out: Mapping[str, Left]) -> Record:

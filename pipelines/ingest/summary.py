@@ -27,6 +27,8 @@ class IngestSummary:
     mixed: int = 0  # patient ids that headers give both with and without an issuer
     dropped: int = 0  # films of the generation before that are no longer below raw=
     across: int = 0  # films left out as duplicates of another subject's
+    both_hands: int = 0  # films that show two, which are read as one
+    no_view: int = 0  # films let in though no header says their view
     shared_uids: int = 0  # SOP instance UIDs that several of the films carry, with other pixels each
 
     def __str__(self) -> str:
@@ -54,7 +56,11 @@ class IngestSummary:
             yield f"{counted(self.mixed, 'patient id')} with and without an issuer: of one person, two subjects"
         if self.across:
             duplicates = counted(self.across, "duplicate")
-            yield f"{duplicates} of another subject's film: one person under two patient ids?"
+            yield f"{duplicates} of another subject's film: one person under two patient ids? (ingest.overrides tells)"
+        if self.both_hands:
+            yield f"{counted(self.both_hands, 'film')} of both hands, read as one (store sheet which=flagged)"
+        if self.no_view:
+            yield f"{counted(self.no_view, 'film')} of unknown view let in"
         if self.shared_uids:
             yield f"several films share {counted(self.shared_uids, 'SOP instance UID')}"
 

@@ -33,7 +33,7 @@ from storage.identity import Secret, key_path, lost_secret, owner_secret, work_p
 from storage.radiograph import Limits
 
 _DECODERS = ("pipelines.ingest.decode",)
-_WRITTEN = 3  # grows when the same film comes to be written otherwise: shards and records are then made anew
+_WRITTEN = 4  # grows when the same film comes to be written otherwise: shards and records are then made anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -209,14 +209,30 @@ def _settle(
         known = "too far from the film" if one.days is not None else "the days to the film are not known"
         placed.append(Placed(one.measurement.line, subject, "outside_window", known))
     used = min(inside, key=partial(_precedence, rule), default=None)
+    merged = []
     for one in inside:
         if used is None or one is used:
             continue
         if one.occasion == used.occasion:
+            merged.append(one.measurement)
             placed.append(Placed(one.measurement.line, subject, MERGED))
         else:
             placed.append(Placed(one.measurement.line, subject, "superseded", "another day counts"))
-    return used, placed
+    return used and _completed(used, merged), placed
+
+
+def _completed(used: _Timed, merged: Sequence[Measurement]) -> _Timed:
+    """With covariates that only other rows of the day tell, as far as those agree."""
+    told = dict(used.measurement.covariates)
+    for name in filter(lambda name: _unknown(told[name]), list(told)):
+        others = {one.covariates[name] for one in merged if not _unknown(one.covariates[name])}
+        if len(others) == 1:
+            told[name] = others.pop()
+    return replace(used, measurement=replace(used.measurement, covariates=told))
+
+
+def _unknown(covariate: object) -> bool:
+    return covariate in (None, "") or covariate != covariate  # NaN
 
 
 def _precedence(rule: Rule, one: _Timed) -> tuple[float, float, str, str, int]:

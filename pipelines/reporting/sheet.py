@@ -88,6 +88,7 @@ def flags(row: Mapping[str, Any]) -> list[str]:
     return (
         ["polarity?"] * polarity
         + ["no side"] * (not row["laterality"])
+        + ["both hands"] * (row["laterality"] == "B")
         + ["no spacing"] * (not row["spacing_source"])
     )
 

@@ -107,6 +107,16 @@ def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
         open_array(tmp_path / "a.zarr", "label_map")[:]
 
 
+def test_any_flipped_bit_of_an_arrays_description_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.zarr")
+    path = tmp_path / "a.zarr" / "label_map" / "zarr.json"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(StorageError, match=r"a\.zarr has no whole array label_map; remove the folder"):
+            open_array(tmp_path / "a.zarr", "label_map")
+
+
 @pytest.fixture
 def sharded(tmp_path: Path) -> Path:
     """20 rows, 2 per chunk, 8 per Zarr shard; some rows are zeros indeed."""

@@ -422,6 +422,20 @@ def test_d11_all_encodings_of_a_real_film_agree(real_data: Path, name: str) -> N
         assert film.bits == reference.bits
 
 
+@pytest.mark.parametrize(("name", "bone", "air"), [("RG1", 3, 2), ("RG3", 4, 2)])
+def test_d3_bone_is_bright_on_real_films(real_data: Path, name: str, bone: int, air: int) -> None:
+    """The spine beside a lung, a shin beside air: eighths of the width, in the upper half. Both are MONOCHROME1."""
+    path = real_data / "dicom" / "radiographs" / f"{name}_J2KR.dcm"
+    [film] = read_dicom(path, LIMITS)
+    dataset = pydicom.dcmread(path)
+    assert (dataset.PhotometricInterpretation, film.meta.polarity_flag) == ("MONOCHROME1", "inverted")
+    stored_HW = dataset.pixel_array.astype(int)
+    assert np.corrcoef(film.pixels[::16, ::16].ravel(), stored_HW[::16, ::16].ravel())[0, 1] < -0.999
+    upper_HW = film.pixels[len(film.pixels) // 8 : len(film.pixels) // 2]
+    columns = np.array_split(upper_HW, 8, axis=1)
+    assert np.median(columns[bone]) > 1.2 * np.median(columns[air])
+
+
 def test_odd_files_are_read_or_refused(real_data: Path) -> None:
     """Nothing but Quarantined comes out of odd files, whatever modality they claim."""
     limits = Limits(modalities=("SC", "CR", "DX", "CT", "MR", "US", "NM", "OT", "SEG", "RTDOSE", ""))

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from storage.dicom import read_dicom
 from storage.errors import Quarantined
+from storage.polarity import settled
 from storage.radiograph import Limits
 from storage.raster import looks_like_raster, read_mask, read_raster, read_raster_header
 
@@ -36,10 +37,19 @@ def pixels_of(path: Path) -> NDArray[Any]:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_d10_eight_and_sixteen_bits_stay_exact(tmp_path: Path, suffix: str, ramp: NDArray[np.uint16]) -> None:
-    for pixels, bits in (((ramp % 251).astype(np.uint8), 8), (ramp, 11), (ramp + np.uint16(60000), 16)):
+    for pixels, bits in (((ramp % 251).astype(np.uint8), 8), (ramp, 12), (ramp + np.uint16(60000), 16)):
         [film] = read_raster(saved(tmp_path / f"{bits}{suffix}", pixels), LIMITS)
         assert np.array_equal(film.pixels, pixels)
         assert (film.pixels.dtype, film.bits) == (pixels.dtype, bits)
+
+
+def test_d4_one_bright_pixel_does_not_move_what_is_inverted(tmp_path: Path, ramp: NDArray[np.uint16]) -> None:
+    """Two films of one 12-bit detector, whose maxima need 11 bits and 12."""
+    brighter = ramp.copy()
+    brighter[0, 0] = 2060
+    films = [read_raster(saved(tmp_path / f"{one.max()}.png", one), LIMITS)[0] for one in (ramp, brighter)]
+    one, other = (settled(film, "invert").pixels for film in films)
+    assert np.count_nonzero(one != other) == 1
 
 
 @pytest.mark.parametrize("bits", [8, 16])

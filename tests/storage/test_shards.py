@@ -59,6 +59,15 @@ def test_the_writer_knows_the_sum_of_the_whole_tar(tmp_path: Path) -> None:
     assert writer.sum == file_sum(tmp_path / "s.tar")
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 2_000, 32 << 20])
+def test_pieces_that_go_to_the_disk_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    write(tmp_path / "a.tar", MEMBERS)
+    monkeypatch.setattr("storage.shards._PIECE_BYTES", piece_bytes)
+    assert write(tmp_path / "b.tar", MEMBERS) and file_sum(tmp_path / "a.tar") == file_sum(tmp_path / "b.tar")
+
+
 def test_webdataset_reads_samples(tmp_path: Path) -> None:
     pixels_HW = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
     meta = {"bits": 12}

@@ -138,6 +138,46 @@ def test_a_changed_override_writes_the_film_again_and_no_other_shard(hospital: A
     assert set(third.manifest["shard"]) == before
 
 
+@pytest.mark.parametrize("line", [f"{CANARY}-2/*,yes,,", f"{CANARY}-1/*,,R,", f"{CANARY}-1/*,,,p9"])
+def test_an_ingest_that_forgets_the_table_is_refused(hospital: Any, tmp_path: Path, line: str) -> None:
+    store = ingested(hospital, tmp_path / "store", "path,exclude,laterality,patient_id", line)
+    forgetful = replace(SMALL, key_file=str(hospital.key_file))
+    with pytest.raises(
+        InputError, match="this ingest names none, so films that it leaves out or corrects would"
+    ):
+        ingest(hospital.raw, store.root, forgetful, StudyConfig())
+    assert Store.open(store.root).fingerprint() == store.fingerprint()
+    back = ingested(hospital, tmp_path / "store", "path,exclude", "*,no")
+    assert len(back.manifest) == 12 and "override" not in set(back.manifest["laterality_source"])
+    ingest(hospital.raw, store.root, forgetful, StudyConfig())
+
+
+def test_a_person_tells_whose_a_film_is(hospital: Any, tmp_path: Path) -> None:
+    """One under two ids becomes one subject; two under one placeholder become two."""
+    before = ingested(hospital, tmp_path / "store", "path,exclude", "*,no").manifest
+    secret = Secret.load_or_create(hospital.key_file)
+    name = f"{CANARY}-3/{CANARY}3_0.dcm"
+    lines = (f"{CANARY}-1/*,{CANARY} one", f"{CANARY}-2/*,{CANARY} one", f"{name},{CANARY} another")
+    store = ingested(hospital, tmp_path / "store", "path,patient_id", *lines)
+    one, another = (secret.subject("", f"{CANARY} {who}") for who in ("one", "another"))
+    films = store.manifest.set_index("token")["subject"]
+    assert (films == one).sum() == 4 and films[secret.token(name)] == another
+    assert films.nunique() == before["subject"].nunique() == 6
+    assert sorted(store.manifest["key"]) == sorted(before["key"])
+    whole = b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())
+    assert CANARY.encode() not in whole
+
+
+def test_a_table_as_long_as_the_films_is_not_read_film_by_film() -> None:
+    rows = tuple((line, f"films/{line}.dcm", Override(view="PA")) for line in range(100_000))
+    glob = (100_001, "films/7?.dcm", Override(laterality="L"))
+    overrides = Overrides((*rows, glob, (100_002, "films/7.dcm", Override(view="AP"))))
+    overrides.check([f"films/{line}.dcm" for line in range(100_000)])
+    told = [overrides.of([f"films/{line}.dcm"]) for line in range(100_000)]
+    assert told[7] == Override(view="AP") and told[70] == Override(laterality="L", view="PA")
+    assert told[700] == Override(view="PA")
+
+
 def test_why_a_film_is_excluded_is_kept_where_it_is_a_known_word(hospital: Any, tmp_path: Path) -> None:
     lines = ("path,exclude,reason", f"{CANARY}-2/*,{CANARY},Implant", f"{CANARY}-3/*,,cast")
     store = ingested(hospital, tmp_path / "store", *lines)

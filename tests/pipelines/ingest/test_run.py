@@ -519,12 +519,25 @@ def test_another_key_is_refused(hospital: Any, tmp_path: Path) -> None:
 
 def test_progress_ends_at_the_total(hospital: Any, tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
+    (hospital.raw / "letter.txt").write_text("dear colleague")
     hospital.ingest(tmp_path / "store", progress=lambda *state: seen.append(state))
-    assert (12, 12, "files looked at") in seen
+    assert (13, 13, "files looked at, 1 quarantined") in seen
     last = [state for state in seen if state[2].startswith("films written")][-1]
     assert last[:2] == (12, 12)
     assert re.fullmatch(r"films written, [\d.]+ MB/s, 0 quarantined", last[2])
     assert seen[-1] == (3, 3, "films with masks written")
+
+
+def test_films_that_an_earlier_run_wrote_tell_nothing_of_the_speed(hospital: Any, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    hospital.ingest(tmp_path / "store")
+    before = set(Store.open(tmp_path / "store").manifest["shard"])
+    hospital.film(1, 5, seed=900)
+    hospital.ingest(tmp_path / "store", progress=lambda *state: seen.append(state))
+    done, total, note = [state for state in seen if state[2].startswith("films written")][-1]
+    rewritten = int((~Store.open(tmp_path / "store").manifest["shard"].isin(before)).sum())
+    assert done == total == rewritten < 13
+    assert note.endswith(f"0 quarantined, {13 - rewritten} written before")
 
 
 def test_d17_valid_pixels_come_back_where_some_are_not(hospital: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections import Counter
@@ -63,6 +64,14 @@ def test_of_several_sites_of_a_day_the_lowest_counts(table: Path) -> None:
     found = matched(table, "patient_id,t_score,dxa_site\np1,-1,a\np1,-2.8,b\np1,-2,c\np2,-0.5,a\n")
     assert sorted(found.rows["t_score"]) == [-2.8, -0.5]
     assert found.bins == {"used": 2, "merged": 2}
+
+
+def test_covariates_of_another_row_of_the_day_are_not_lost(table: Path) -> None:
+    header = "patient_id,t_score,dxa_site,days,age_years,sex,weight_kg\n"
+    lines = ["p1,-2,hip,0,71,F,60", "p1,-2.8,spine,0,,,", "p1,-1,wrist,0,,,62", "p1,-1,hip,900,80,M,70"]
+    [row] = matched(table, header + "\n".join(lines)).rows.to_dict("records")
+    assert (row["t_score"], row["age_years"], row["sex"]) == (-2.8, 71, "F")
+    assert math.isnan(row["weight_kg"]), "two rows disagree"
 
 
 def test_of_several_days_the_nearest_to_the_film_counts_whatever_the_order(table: Path) -> None:
