@@ -1,9 +1,9 @@
 """Kill ingest at every step it takes on disk, or at random moments; run by test_ingest_kill.py, in its own process.
- The interpreter is prepared once, and each ingest is a fork
-of it, so that hundreds of kills take minutes. A step is an open for writing, write, fsync, rename, link, mkdir,
-truncate or removal below PLACE, counted over all threads at the process's edge: an audit hook sees what has
-an audit event, and os.fsync, os.write, os.pwrite and the raw layer of io.open are wrapped. Step k is killed before it
-happens, but a write after half of its bytes.
+
+The interpreter is prepared once, and each ingest is a fork of it, so that hundreds of kills take minutes. A step is
+an open for writing, write, fsync, rename, link, mkdir, truncate or removal below PLACE, counted over all threads at the
+process's edge: an audit hook sees what has an audit event, and os.fsync, os.write, os.pwrite and the raw layer of
+io.open are wrapped. Step k is killed before it happens, but a write after half of its bytes.
 
 Prints one JSON object: how many steps of each kind an undisturbed ingest takes, how many kills there were, and
 what differed after the rerun.
@@ -246,7 +246,10 @@ def kill_at_random_moments(place: Place, whole: dict[str, str]) -> dict[str, Any
 
 
 def main(folder: Path, how: str) -> None:
-    """Print what the kills left."""
+    """Print what the kills left. Where there is PLACE/later, it comes over PLACE after a first ingest, left alone."""
+    if (folder / "later").exists():
+        run(folder)
+        shutil.copytree(folder / "later", folder, dirs_exist_ok=True)
     place = Place(folder)
     run(folder)  # all that is imported late is imported now, and the server of decoders runs
     whole = digests(folder)

@@ -62,6 +62,25 @@ def test_killed_at_every_step_on_disk(place: Path) -> None:
     assert result["wrong"] == {}
 
 
+def test_a_later_ingest_killed_at_every_step_on_disk(place: Path) -> None:
+    """Into a store: a new subject, a film and a mask more, a duplicate of a film in the store, a corrected table."""
+    films = {"p4/f6": 6, "p1/f7": 7, "p0/f8": 1}
+    for compress_level, (name, seed) in enumerate(films.items(), 1):
+        film = np.random.default_rng(seed).integers(0, 4096, (HEIGHT, WIDTH), dtype=np.uint16)
+        path = place / "later" / "raw" / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(film).save(path, compress_level=compress_level)
+    (place / "later" / "outcomes.csv").write_text("patient_id,t_score\np1,-3\np2,-2.6\np4,1\n")
+    (place / "later" / "annotations").mkdir()
+    shutil.copy(place / "annotations" / "f1.a0.png", place / "later" / "annotations" / "f7.a0.png")
+    result = kills(place, "steps")
+    print(f"{result['kills']} kills: {result['steps']}")
+    assert min(result["steps"][kind] for kind in ("open", "write", "fsync", "rename")) > 10
+    assert result["wrong"] == {}
+    generations = place / "store" / "generations"
+    assert sorted(path.name for path in generations.iterdir()) == ["000001", "000002"]
+
+
 def test_every_name_is_on_disk_before_and_after_it_appears(place: Path) -> None:
     """fsync of a file, and of all files in a folder, before its rename, and of the folder that holds it after."""
     if shutil.which("strace") is None:
