@@ -12,7 +12,7 @@ from storage.thumbnail import Gray, shrunk
 
 
 def amended(film: Radiograph, override: Override) -> tuple[Radiograph, Gray]:
-    """The film with polarity, side and view settled, and as it looks when it is shrunk.
+    """The film with polarity, part, side and view settled, and as it looks when it is shrunk.
 
     A person's word comes first, then the content, then the header.
     """
@@ -21,6 +21,8 @@ def amended(film: Radiograph, override: Override) -> tuple[Radiograph, Gray]:
     if film.pixels is not pixels_HW:
         gray_HW = shrunk(film.pixels)
     meta = film.meta
+    if override.body_part:
+        meta = replace(meta, body_part=override.body_part)
     if override.laterality:
         meta = replace(meta, laterality=override.laterality, laterality_source="override")
     elif meta.laterality != "B" and meta.body_part in HAND_PARTS and shows_both_hands(gray_HW):

@@ -20,7 +20,7 @@ from storage.config import FRAME_RULES
 from storage.deidentify import SIDES
 from storage.errors import InputError
 from storage.polarity import POLARITIES
-from storage.vocabulary import VIEWS
+from storage.vocabulary import BODY_PARTS, VIEWS
 
 KEY = "ingest.overrides"
 REASONS = (
@@ -48,11 +48,12 @@ class Override:
     exclude: str = ""  # yes | no
     reason: str = ""  # why it is excluded, one of REASONS
     patient_id: str = ""  # whose it is, whatever the file says
+    body_part: str = ""
 
     @property
     def content(self) -> str:
         """What of it changes the film in its shard."""
-        said = (self.polarity, self.laterality, self.view)
+        said = (self.polarity, self.laterality, self.view, self.body_part)
         return repr(said) if any(said) else ""
 
 
@@ -152,6 +153,7 @@ _CHECKS: dict[str, tuple[Callable[[str], str], Callable[[str], object]]] = {
     "polarity": (str.lower, POLARITIES.__contains__),
     "laterality": (str.upper, SIDES.__contains__),
     "view": (str.upper, VIEWS.__contains__),
+    "body_part": (str.lower, BODY_PARTS.__contains__),
     "frames": (str.lower, lambda text: text in FRAME_RULES or bool(_FRAMES.fullmatch(text))),
     "reason": (str.lower, REASONS.__contains__),
     "patient_id": (str.strip, bool),
@@ -161,6 +163,7 @@ _EXPECTED = {
     "polarity": "must be keep or invert",
     "laterality": f"must be one of {', '.join(SIDES)}",
     "view": f"must be one of {', '.join(VIEWS)}",
+    "body_part": f"must be one of {', '.join(BODY_PARTS)}",
     "frames": "must be all, mid2, first, or numbers from 1 such as 3 5-7",
     "reason": f"must be one of {', '.join(REASONS)}",
     "exclude": "must be empty, or any word",

@@ -68,7 +68,8 @@ def _refused(
     """Reason and detail for a file that stays out as a whole."""
     if source.override.exclude == "yes":
         return "excluded", excluded_detail(source.override)
-    shown = {"body_part": header.body_part, "view": source.override.view or header.view}
+    said = source.override
+    shown = {"body_part": said.body_part or header.body_part, "view": said.view or header.view}
     for what, value in shown.items():
         key, allowed = _gate(f"{what}s", config, study)
         if allowed and value and value not in allowed:

@@ -168,6 +168,16 @@ def test_a_person_tells_whose_a_film_is(hospital: Any, tmp_path: Path) -> None:
     assert CANARY.encode() not in whole
 
 
+def test_a_film_of_a_wrong_body_part_comes_in_by_a_persons_word(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(1, 5, seed=900, BodyPartExamined="FOOT", SeriesDescription=None)
+    name = f"{CANARY}-1/{CANARY}1_5.dcm"
+    token = Secret.load_or_create(hospital.key_file).token(name)
+    without = ingested(hospital, tmp_path / "store", "path,exclude", "*,no", body_parts=["hand"])
+    assert without.exclusions.set_index("token")["reason"][token] == "wrong_body_part"
+    told = ingested(hospital, tmp_path / "store", "path,body_part", f"{name},Hand", body_parts=["hand"])
+    assert told.manifest.set_index("token")["body_part"][token] == "hand" and told.exclusions.empty
+
+
 def test_a_table_as_long_as_the_films_is_not_read_film_by_film() -> None:
     rows = tuple((line, f"films/{line}.dcm", Override(view="PA")) for line in range(100_000))
     glob = (100_001, "films/7?.dcm", Override(laterality="L"))
