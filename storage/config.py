@@ -48,7 +48,7 @@ class IngestConfig:
     drop_missing: bool = False
     """Lets films leave the store whose files are no longer below raw=; else such an ingest is refused."""
     overrides: str | None = None
-    """A table with path (relative to raw=, or a glob) and polarity, laterality, view, frames, exclude or reason."""
+    """A table: path (below raw=, or a glob), polarity, laterality, view, body_part, frames, exclude, patient_id ..."""
 
     def __post_init__(self) -> None:
         check_subject_from(self.subject_from)

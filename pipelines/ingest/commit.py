@@ -132,6 +132,7 @@ def _summary(
         study_rule=asked.text,
         advice=advice,
         mixed=made.mixed,
+        placeholders=made.placeholders,
         dropped=made.missing,
         across=sum(ACROSS in one.detail for one in films.exclusions),
         both_hands=pc.sum(pc.equal(manifest["laterality"], "B")).as_py() or 0,

@@ -17,6 +17,11 @@ from storage.radiograph import Header
 from storage.records import same_as
 
 _NO_PATIENT = "neither its header nor ingest.subject_from tells whose it is"
+# What stands in the place of an id; stars and dashes are stripped first.
+_NOBODY = (
+    *("", "0", "000000", "999999", "anon", "anonym", "anonymized", "anonymised", "anonymous", "deidentified"),
+    *("n/a", "na", "nobody", "none", "null", "patient", "removed", "test", "unbekannt", "unknown", "xxx"),
+)
 SAME_FILE = "the same file"  # how the detail of a duplicate with equal bytes begins
 
 
@@ -71,6 +76,7 @@ class Scan:
     exclusions: list[Exclusion]
     subjects_by_patient: dict[str, set[str]]  # normalised patient id -> subjects, one per issuer
     mixed: int = 0  # patient ids that headers give both with and without an issuer: a subject of each
+    placeholders: int = 0  # files whose patient id is a word for nobody
 
 
 def identify(
@@ -87,7 +93,7 @@ def identify(
     headers: dict[str, Header] = {}
     issuers: dict[str, set[str]] = defaultdict(set)  # of each patient id of the headers
     equal: list[Source] = []  # files whose bytes another has
-    readable = nameless = 0
+    readable = nameless = placeholders = 0
     for name, result in found:
         token = secret.token(name)
         if isinstance(result, Refused):
@@ -104,6 +110,7 @@ def identify(
         if unknown:
             scan.exclusions.append(Exclusion(token, 0, "no_patient", _NO_PATIENT, "scan"))
             continue
+        placeholders += patient.patient_id.strip(" *-_.").casefold() in _NOBODY
         if not told.patient_id:
             issuers[normalise(result.header.identity.patient_id)].add(normalise(patient.issuer))
         source = _source(token, name, result, patient, secret)
@@ -124,7 +131,8 @@ def identify(
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
     scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
     issuers.pop("", None)  # of films whose header names no patient
-    return replace(scan, mixed=sum(len(found) > 1 and "" in found for found in issuers.values()))
+    mixed = sum(len(found) > 1 and "" in found for found in issuers.values())
+    return replace(scan, mixed=mixed, placeholders=placeholders)
 
 
 @dataclass(frozen=True, slots=True)

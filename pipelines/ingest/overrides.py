@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipelines.ingest.sheet import Sheet, SheetRow, read_sheet
+from pipelines.ingest.values import yes_no
 from storage.config import FRAME_RULES
 from storage.deidentify import SIDES
 from storage.errors import InputError
@@ -28,11 +29,6 @@ REASONS = (
     *("other", "positioning", "surgery", "wrong_body_part", "wrong_patient", "wrong_side", "wrong_view"),
 )
 
-_NO = (
-    "0",
-    "no",
-    "false",
-)  # in the column exclude, takes back what an earlier row excludes; all else excludes
 _WILD = re.compile(r"[*?[]")
 _FRAMES = re.compile(r"\d+(?:-\d+)?(?:[ ,;]+\d+(?:-\d+)?)*")
 
@@ -93,7 +89,8 @@ class Overrides:
             if pattern not in known and not any(fnmatchcase(name, pattern) for name in known):
                 raise InputError(
                     f"Line {line} of {KEY} fits no file below raw=. "
-                    "A path is relative to raw= and may hold * and ?; correct it, or remove the line."
+                    "A path is relative to raw= and may hold * and ?: FOLDER/* is what lies in a folder. Correct it, "
+                    "or name the raw= that holds all films; a line that is removed no longer excludes anything."
                 )
 
 
@@ -146,6 +143,8 @@ def _row(sheet: Sheet, row: SheetRow) -> tuple[int, str, Override]:
         if value and not allowed(value):
             raise InputError(f"{where}: the column {column} {_EXPECTED[column]}.")
         said[column] = value
+    if said["reason"] and not said["exclude"]:
+        said["exclude"] = "yes"
     return row.line, path, Override(**said)
 
 
@@ -157,7 +156,8 @@ _CHECKS: dict[str, tuple[Callable[[str], str], Callable[[str], object]]] = {
     "frames": (str.lower, lambda text: text in FRAME_RULES or bool(_FRAMES.fullmatch(text))),
     "reason": (str.lower, REASONS.__contains__),
     "patient_id": (str.strip, bool),
-    "exclude": (lambda text: "no" if text.casefold() in _NO else text and "yes", bool),
+    # a word that says no takes back what an earlier row excludes, any other excludes
+    "exclude": (lambda text: "no" if yes_no(text) is False else text and "yes", bool),
 }
 _EXPECTED = {
     "polarity": "must be keep or invert",

@@ -39,6 +39,7 @@ class Plan:
     films: int  # frames that are asked for
     phantoms: bool  # none but phantoms: their key is public
     mixed: int = 0  # patient ids with and without an issuer
+    placeholders: int = 0  # files whose patient id is a word for nobody
     missing: int = 0  # films of the live generation that are no longer below raw=
 
 
@@ -73,7 +74,7 @@ def _planned(task: IngestTask, width: int) -> Plan:
     secret = task.secret(phantoms=phantoms)
     overrides = read_overrides(task.overrides)
     scan = identify(scanned(task, width), secret, task.config.subject_from, overrides)
-    mixed = scan.mixed
+    mixed, placeholders = scan.mixed, scan.placeholders
     missing = missing_films(task.store_root, scan)
     if not task.config.drop_missing:
         check_missing(missing, task.raw, task.store_root)
@@ -87,7 +88,7 @@ def _planned(task: IngestTask, width: int) -> Plan:
     Store.create(task.store_root, secret.key_id)
     scan = without_erased(scan, secret, tombstones.load(task.store_root))
     films = sum(len(source.keys) for source in scan.sources)
-    made = Plan(len(scan.sources) + len(scan.exclusions), films, phantoms, mixed, missing)
+    made = Plan(len(scan.sources) + len(scan.exclusions), films, phantoms, mixed, placeholders, missing)
     write_lines(task.work / "names.jsonl", scan.keys_by_name.items())
     patients = ((patient, sorted(subjects)) for patient, subjects in scan.subjects_by_patient.items())
     write_lines(task.work / "patients.jsonl", patients)

@@ -28,6 +28,7 @@ from pipelines.ingest.write import write_part
 from pipelines.outcomes.sheet import read_outcome_sheet
 from pipelines.progress import Progress, silent
 from storage.config import IngestConfig
+from storage.errors import InputError
 from storage.manifest import check_format
 
 
@@ -91,6 +92,12 @@ def run_task(task: IngestTask, processes: int = 1, progress: Progress = silent) 
 def check_inputs(task: IngestTask) -> None:
     """Raise InputError where what the user named can't be used, before any film is read."""
     check_format(task.store_root)
+    raw, store = task.raw.resolve(), task.store_root.resolve()
+    if raw.is_relative_to(store):
+        raise InputError(
+            f"raw={task.raw} is {'' if raw == store else 'inside '}store={task.store_root}: the films would lie among "
+            "the store's own files; name a folder of its own as store=."
+        )
     task.check_secret()
     read_overrides(task.overrides)
     check_overrides_named(task.overrides, task.store_root)

@@ -25,6 +25,7 @@ class IngestSummary:
     study_rule: str  # what the study asks for now; outcomes= was not given again where they differ
     advice: str = ""  # where many patients of the table have no film, or cells of it are not understood
     mixed: int = 0  # patient ids that headers give both with and without an issuer
+    placeholders: int = 0  # films whose patient id is a word for nobody
     dropped: int = 0  # films of the generation before that are no longer below raw=
     across: int = 0  # films left out as duplicates of another subject's
     both_hands: int = 0  # films that show two, which are read as one
@@ -54,9 +55,12 @@ class IngestSummary:
             yield f"{counted(self.dropped, 'film')} left the store, no longer below raw="
         if self.mixed:
             yield f"{counted(self.mixed, 'patient id')} with and without an issuer: of one person, two subjects"
+        if self.placeholders:
+            films = counted(self.placeholders, "film")
+            yield f"{films} under patient ids such as ANONYMOUS: patient_id in ingest.overrides tells people apart"
         if self.across:
             duplicates = counted(self.across, "duplicate")
-            yield f"{duplicates} of another subject's film: one person under two patient ids? (ingest.overrides tells)"
+            yield f"{duplicates} of another subject's film: one person under two ids? ingest.overrides takes patient_id"
         if self.both_hands:
             yield f"{counted(self.both_hands, 'film')} of both hands, read as one (store sheet which=flagged)"
         if self.no_view:

@@ -84,7 +84,8 @@ def flags(row: Mapping[str, Any]) -> list[str]:
         None,
         "",
         "inverted",
-    )  # inverted: told by the file, nothing in doubt
+        "override",
+    )  # told by the file, or by a person: nothing in doubt
     return (
         ["polarity?"] * polarity
         + ["no side"] * (not row["laterality"])

@@ -193,7 +193,7 @@ def test_a_film_under_two_patient_ids_is_told(hospital: Any, tmp_path: Path) -> 
         "the same pixels of another subject",
     ]
     assert str(summary).endswith(
-        "; 2 duplicates of another subject's film: one person under two patient ids? (ingest.overrides tells)"
+        "; 2 duplicates of another subject's film: one person under two ids? ingest.overrides takes patient_id"
     )
 
 

@@ -178,6 +178,16 @@ def test_a_film_of_a_wrong_body_part_comes_in_by_a_persons_word(hospital: Any, t
     assert told.manifest.set_index("token")["body_part"][token] == "hand" and told.exclusions.empty
 
 
+@pytest.mark.parametrize(
+    ("row", "excluded"), [("nein,", "no"), ("0,cast", "no"), ("x,", "yes"), (",consent", "yes"), (",", "")]
+)
+def test_a_reason_alone_excludes_and_a_no_in_any_language_does_not(
+    tmp_path: Path, row: str, excluded: str
+) -> None:
+    read = read_overrides(table(tmp_path / "o.csv", "path,exclude,reason", f"a,{row}"))
+    assert read.of({"a"}).exclude == excluded
+
+
 def test_a_table_as_long_as_the_films_is_not_read_film_by_film() -> None:
     rows = tuple((line, f"films/{line}.dcm", Override(view="PA")) for line in range(100_000))
     glob = (100_001, "films/7?.dcm", Override(laterality="L"))
@@ -189,9 +199,16 @@ def test_a_table_as_long_as_the_films_is_not_read_film_by_film() -> None:
 
 
 def test_why_a_film_is_excluded_is_kept_where_it_is_a_known_word(hospital: Any, tmp_path: Path) -> None:
-    lines = ("path,exclude,reason", f"{CANARY}-2/*,{CANARY},Implant", f"{CANARY}-3/*,,cast")
+    lines = (
+        "path,exclude,reason",
+        f"{CANARY}-2/*,{CANARY},Implant",
+        f"{CANARY}-3/*,,cast",
+        f"{CANARY}-4/*,no,cast",
+    )
     store = ingested(hospital, tmp_path / "store", *lines)
-    assert list(store.exclusions["detail"]) == ["by ingest.overrides: implant"] * 2
+    assert sorted(store.exclusions["detail"]) == [
+        f"by ingest.overrides: {why}" for why in ("cast", "cast", "implant", "implant")
+    ]
 
 
 def test_excluded_films_keep_neither_reason_nor_path(hospital: Any, tmp_path: Path) -> None:

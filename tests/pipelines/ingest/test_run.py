@@ -528,6 +528,22 @@ def test_progress_ends_at_the_total(hospital: Any, tmp_path: Path) -> None:
     assert seen[-1] == (3, 3, "films with masks written")
 
 
+@pytest.mark.parametrize("place", ["", "inside"])
+def test_films_never_lie_in_the_store(hospital: Any, place: str) -> None:
+    folder = hospital.raw / place
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(InputError, match="the films would lie among the store's own files"):
+        ingest(folder, hospital.raw, SMALL, StudyConfig())
+    assert not (hospital.raw / "store.json").exists()
+
+
+def test_films_under_a_word_for_nobody_are_told(hospital: Any, tmp_path: Path) -> None:
+    hospital.film(8, 0, seed=901, PatientID="ANONYMOUS")
+    hospital.film(9, 0, seed=902, PatientID="****")
+    summary = hospital.ingest(tmp_path / "store")
+    assert summary.placeholders == 2 and "2 films under patient ids such as ANONYMOUS" in str(summary)
+
+
 def test_films_that_an_earlier_run_wrote_tell_nothing_of_the_speed(hospital: Any, tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     hospital.ingest(tmp_path / "store")
