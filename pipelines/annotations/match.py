@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,7 +36,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """How masks of one annotator count; weight NaN: 1 over the number of masks of the film."""
+    """How masks of one annotator count; weight NaN: 1 over the masks of the film that are used."""
 
     label: str  # a0, a1, ... or truth
     weight: float
@@ -104,18 +104,6 @@ def annotators_of(names: Iterable[str], folder: Path) -> dict[str, Annotator]:
     return {
         name: Annotator(labels[name], 0.0 if name == TRUTH else weight, tool)
         for name, (weight, tool) in known.items()
-    }
-
-
-def weights_by_film(matches: Iterable[Named], annotators: Mapping[str, Annotator]) -> dict[Named, float]:
-    """The weight of each mask: as given, else 1 over the masks of its film (truth apart)."""
-    matches = list(matches)
-    counts = Counter(match.key for match in matches if match.annotator != TRUTH)
-    return {
-        match: weight
-        if not math.isnan(weight := annotators[match.annotator].weight)
-        else 1 / counts[match.key]
-        for match in matches
     }
 
 

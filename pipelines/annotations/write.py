@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.annotations.match import ANNOTATORS_FILE, annotators_of, match_names, weights_by_film
+from pipelines.annotations.match import ANNOTATORS_FILE, TRUTH, annotators_of, match_names
 from pipelines.ingest.decode import Refused, digest_file, encode_mask
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.identify import Exclusion
@@ -39,7 +40,7 @@ class Mask:
     sha256: str
     film: MarkedFilm
     annotator: str
-    weight: float
+    weight: float  # NaN: 1 over the masks of its film that are used
     tool: str
 
 
@@ -114,9 +115,8 @@ def _find(task: MaskTask, pool: GuardedPool) -> tuple[list[Mask], dict[str, Refu
     annotators = annotators_of((match.annotator for match in named), task.folder)
     films = {film.key: film for film in task.films.values()}
     masks = [
-        Mask(match.name, readable[match.name], films[match.key], annotator.label, weight, annotator.tool)
-        for match, weight in weights_by_film(named, annotators).items()
-        for annotator in [annotators[match.annotator]]
+        Mask(match.name, readable[match.name], films[match.key], one.label, one.weight, one.tool)
+        for match, one in ((match, annotators[match.annotator]) for match in named)
     ]
     return masks, refused
 
@@ -150,6 +150,10 @@ def _write(
             placed = shard.add(f"{key}.mask.{mask.annotator}.png", png)
             described = {"key": key, "annotator": mask.annotator, "weight": mask.weight, "tool": mask.tool}
             rows.append({**described, "shard": planned.shard, **asdict(placed)})
+    used = Counter(row["key"] for row in rows if row["annotator"] != TRUTH)
+    for row in rows:
+        if math.isnan(row["weight"]):
+            row["weight"] = 1 / used[row["key"]]
     if not rows:
         path.unlink()
     record = Record(rows, left, shard.sum if rows else None)

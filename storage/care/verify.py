@@ -95,7 +95,8 @@ def _shard_checks(root: Path, found: Verified) -> list[_Check]:
     for name in sorted(sums.keys() | members.keys()):
         payloads = tuple(members[name])
         films = len({payload.key for payload in payloads}) if name.startswith("radiographs") else 0
-        checks.append(_Check(root / "shards" / name, sums.get(name), payloads, films, ""))
+        lost = "" if payloads else "not known while the tables of its generation are damaged"
+        checks.append(_Check(root / "shards" / name, sums.get(name), payloads, films, lost))
     return checks
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.annotations.match import Named, annotators_of, check_any_mask, match_names, weights_by_film
+from pipelines.annotations.match import annotators_of, check_any_mask, match_names
 from pipelines.ingest.decode import Refused
 from storage.errors import InputError
 
@@ -55,18 +55,12 @@ def test_annotators_names_stay_behind(tmp_path: Path) -> None:
     assert {one.label for one in annotators_of(["a0", "a2"], tmp_path).values()} == {"a0", "a2", "truth"}
 
 
-def test_weights_are_given_or_shared(tmp_path: Path) -> None:
+def test_weights_and_tools_are_as_given(tmp_path: Path) -> None:
     (tmp_path / "annotators.csv").write_text("annotator;weight;tool\na0;0,5;sam-2\na1;;drawn by Jane Doe\n")
     annotators = annotators_of(["a0", "a1", "truth"], tmp_path)
     assert (annotators["a0"].tool, annotators["a1"].tool) == ("sam-2", "")
+    assert [annotators[name].weight for name in ("a0", "truth")] == [0.5, 0.0]
     assert math.isnan(annotators["a1"].weight)
-    masks = [
-        Named("1", "k1", "a0"),
-        Named("2", "k1", "a1"),
-        Named("3", "k1", "truth"),
-        Named("4", "k2", "a1"),
-    ]
-    assert list(weights_by_film(masks, annotators).values()) == [0.5, 0.5, 0.0, 1.0]
 
 
 def test_a_weight_that_is_none(tmp_path: Path) -> None:

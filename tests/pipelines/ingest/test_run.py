@@ -196,6 +196,19 @@ def test_what_may_succeed_later_is_tried_again(hospital: Any, tmp_path: Path, re
     assert content(root) == whole
 
 
+def test_a_mask_that_is_not_used_takes_no_weight_from_the_others(hospital: Any, tmp_path: Path) -> None:
+    hospital.mask(0, 0, "a2", height=HEIGHT + 1)
+    hospital.mask(0, 0, "truth")
+    store = hospital.ingest(tmp_path / "store") and Store.open(tmp_path / "store")
+    assert list(store.exclusions["reason"]) == ["mask_mismatch"]
+    weights = store.annotations.groupby("annotator")["weight"].unique()
+    assert {name: list(values) for name, values in weights.items()} == {
+        "a0": [0.5],
+        "a1": [0.5],
+        "truth": [0],
+    }
+
+
 def test_what_is_not_named_again_stays(hospital: Any, tmp_path: Path) -> None:
     (hospital.annotations / "stranger.a0.png").write_text("no mask")
     root = tmp_path / "store"

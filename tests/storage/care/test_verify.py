@@ -97,6 +97,17 @@ def test_it_says_what_is_lost(root: Path) -> None:
     assert str(damage) == f"shards/{shard.name}: it is missing; lost: 4 films"
 
 
+def test_what_a_shard_loses_is_not_known_without_its_table(root: Path) -> None:
+    manifests = sorted(root.glob("generations/*/manifest.parquet"))
+    for path in (*manifests, min((root / "shards").glob("radiographs-*"))):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    *tables, shard = [damage.lost for damage in verify(root).damages]
+    assert tables == ["the places of all films"] * len(manifests)
+    assert shard == "not known while the tables of its generation are damaged"
+
+
 def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a store"):
         verify(tmp_path)
