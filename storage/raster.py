@@ -122,11 +122,11 @@ def _data_kind(notes: Mapping[str, str]) -> str:
 def _bits(pixels: Pixels) -> int:
     """Bits of the detector: films of 10, 12 or 14 come in files of 16, which do not say so.
 
-    Detectors have even numbers of bits. One film's brightest pixel must not decide: what is inverted is inverted about
-    the range of the bits.
+    Even, and 12 at least, lest one film's brightest pixel decide about which range it is inverted: only beyond 4095
+    and 16383 it still does.
     """
     used = int(pixels.max()).bit_length()
-    return 8 if pixels.dtype == np.uint8 else max(10, used + used % 2)
+    return 8 if pixels.dtype == np.uint8 else max(12, used + used % 2)
 
 
 def _check_size(image: Image.Image, limits: Limits) -> None:

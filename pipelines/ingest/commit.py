@@ -16,7 +16,7 @@ from pipelines.ingest.erased import unnamed
 from pipelines.ingest.guard import GuardedPool
 from pipelines.ingest.identify import Exclusion, Source
 from pipelines.ingest.live import live_exclusions, live_masks
-from pipelines.ingest.missing import remember_overrides
+from pipelines.ingest.missing import NOTE, note_overrides
 from pipelines.ingest.overrides import read_overrides
 from pipelines.ingest.plan import (
     Plan,
@@ -84,7 +84,7 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
     exclusions += left
     outcomes, advice = _outcomes(task, secret, films.days) if task.outcomes else (None, "")
     advice = "; ".join(filter(None, (advice, forgotten)))
-    remember_overrides(read_overrides(task.overrides), task.store_root)
+    noted = note_overrides(read_overrides(task.overrides), task.store_root)
     generation = store.commit(
         films.manifest,
         pd.DataFrame(masks, columns=ANNOTATIONS.names),
@@ -92,6 +92,8 @@ def commit(task: IngestTask, pool: GuardedPool, progress: Progress) -> IngestSum
         outcomes,
         films.sums,
     )
+    if not noted:
+        (task.store_root / NOTE).unlink(missing_ok=True)
     remove_superseded(task)
     task.discard_work()
     return _summary(task, store, films, generation, advice, made)
@@ -135,7 +137,9 @@ def _summary(
         placeholders=made.placeholders,
         dropped=made.missing,
         across=sum(ACROSS in one.detail for one in films.exclusions),
-        both_hands=pc.sum(pc.equal(manifest["laterality"], "B")).as_py() or 0,
+        both_hands=0
+        if task.study.whole_films
+        else pc.sum(pc.equal(manifest["laterality"], "B")).as_py() or 0,
         no_view=pc.sum(pc.equal(manifest["view"], "")).as_py() or 0 if task.study.views else 0,
         shared_uids=shared_uids,
     )

@@ -50,8 +50,15 @@ def find(
         wanted = [*wanted, *_tokens_of(store, tuple(wanted))]
         fates = {token: fate for token, fate in fates.items() if token.startswith(tuple(wanted))}
     unknown = {token for token in paths if token not in fates and token.startswith(tuple(wanted) or ("-",))}
-    fates |= dict.fromkeys(unknown, "not in the store")
+    fates |= {
+        token: "not left out" if _is_mask(paths[token], annotations) else "not in the store"
+        for token in unknown
+    }
     return [Located(token, paths.get(token), fate) for token, fate in sorted(fates.items())]
+
+
+def _is_mask(path: Path, annotations: Path | None) -> bool:
+    return annotations is not None and path.is_relative_to(annotations)
 
 
 def _tokens_of(store: Store, wanted: tuple[str, ...]) -> list[str]:

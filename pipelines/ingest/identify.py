@@ -93,14 +93,14 @@ def identify(
     headers: dict[str, Header] = {}
     issuers: dict[str, set[str]] = defaultdict(set)  # of each patient id of the headers
     equal: list[Source] = []  # files whose bytes another has
-    readable = nameless = placeholders = 0
+    readable = nameless = 0
     for name, result in found:
         token = secret.token(name)
         if isinstance(result, Refused):
             scan.exclusions.append(Exclusion(token, 0, result.reason, result.detail, "scan"))
             continue
         told = overrides.of([name])
-        patient = _patient(name, result.header, subject_from, told)
+        patient = _patient(name, result.header, subject_from) or _as_told(told)
         unknown = not normalise(patient.patient_id)
         if unknown and told.exclude == "yes":
             scan.exclusions.append(Exclusion(token, 0, "excluded", excluded_detail(told), "scan"))
@@ -110,12 +110,11 @@ def identify(
         if unknown:
             scan.exclusions.append(Exclusion(token, 0, "no_patient", _NO_PATIENT, "scan"))
             continue
-        placeholders += patient.patient_id.strip(" *-_.").casefold() in _NOBODY
+        source = _source(token, name, result, patient, secret)
         if not told.patient_id:
             issuers[normalise(result.header.identity.patient_id)].add(normalise(patient.issuer))
-        source = _source(token, name, result, patient, secret)
-        for patient_id in (patient.patient_id, patient.other_id):
-            scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
+            for patient_id in (patient.patient_id, patient.other_id):
+                scan.subjects_by_patient[normalise(patient_id)].add(source.subject)
         scan.keys_by_name[name] = source.keys[0]
         twin = sources.get(result.sha256)
         if twin is not None:
@@ -124,15 +123,45 @@ def identify(
         sources[result.sha256] = source
         headers[result.sha256] = result.header
     _check_patients(nameless, readable, subject_from)
+    issuers.pop("", None)  # of films whose header names no patient
+    told_by_key = _told_patients(scan.keys_by_name, overrides)
+    for sha256, source in sources.items():
+        if whose := told_by_key.get(source.keys[0]):
+            subject = secret.subject(_only_issuer(whose, issuers), whose)
+            exam = secret.exam(subject, headers[sha256].identity.study)
+            sources[sha256] = replace(source, subject=subject, exam=exam)
+            scan.subjects_by_patient[normalise(whose)].add(subject)
     for later in equal:
         kept = sources[later.sha256]
         detail = same_as(SAME_FILE, kept.keys[0], across=kept.subject != later.subject)
         scan.exclusions.append(Exclusion(later.token, 0, "duplicate", detail, "scan"))
     scan.headers.update((source.token, headers[sha256]) for sha256, source in sources.items())
     scan.sources.extend(sorted(sources.values(), key=lambda one: one.token))
-    issuers.pop("", None)  # of films whose header names no patient
     mixed = sum(len(found) > 1 and "" in found for found in issuers.values())
-    return replace(scan, mixed=mixed, placeholders=placeholders)
+    untold = (headers[sha256] for sha256, one in sources.items() if one.keys[0] not in told_by_key)
+    return replace(scan, mixed=mixed, placeholders=sum(map(_is_placeholder, untold)))
+
+
+def _told_patients(keys_by_name: Mapping[str, str], overrides: Overrides) -> dict[str, str]:
+    """Key of a file's first film -> whose it is by `overrides`, which may name any of its paths."""
+    if not any(override.patient_id for _, _, override in overrides.rows):
+        return {}
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, key in keys_by_name.items():
+        names[key].append(name)
+    told = {key: overrides.of(paths).patient_id for key, paths in names.items()}
+    return {key: patient_id for key, patient_id in told.items() if patient_id}
+
+
+def _only_issuer(patient_id: str, issuers: Mapping[str, set[str]]) -> str:
+    """Of the headers that give this id, where it is but one: the film joins that person."""
+    known = issuers.get(normalise(patient_id), set())
+    return next(iter(known)) if len(known) == 1 else ""
+
+
+def _is_placeholder(header: Header) -> bool:
+    patient_id = header.identity.patient_id.strip()
+    return bool(patient_id) and patient_id.strip(" *-_.").casefold() in _NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +177,21 @@ class Filmed:
 def filmed(headers: Mapping[str, Header], secret: Secret, subject_from: str, overrides: Overrides) -> Filmed:
     """Who has films by header and path alone; films of nobody known as in `identify`."""
     told = {name: overrides.of([name]) for name in headers}
-    patients = {name: _patient(name, header, subject_from, told[name]) for name, header in headers.items()}
+    patients = {
+        name: _patient(name, header, subject_from) or _as_told(told[name]) for name, header in headers.items()
+    }
     nameless = [name for name, patient in patients.items() if not normalise(patient.patient_id)]
     excluded = sum(told[name].exclude == "yes" for name in nameless)
     _check_patients(len(nameless) - excluded, len(patients) - excluded, subject_from)
     for name in nameless:
         del patients[name]
+    issuers: dict[str, set[str]] = defaultdict(set)
+    for name, patient in patients.items():
+        if not told[name].patient_id:
+            issuers[normalise(patient.patient_id)].add(normalise(patient.issuer))
+    for name in patients:
+        if patient_id := told[name].patient_id:
+            patients[name] = Patient(_only_issuer(patient_id, issuers), patient_id, patient_id)
     subjects: dict[str, set[str]] = defaultdict(set)
     days: dict[str, list[str]] = defaultdict(list)
     exams: set[tuple[str, str]] = set()
@@ -166,12 +204,20 @@ def filmed(headers: Mapping[str, Header], secret: Secret, subject_from: str, ove
     return Filmed(dict(subjects), dict(days), exams)
 
 
-def _patient(name: str, header: Header, subject_from: str, told: Override) -> Patient:
-    """As a person says, else from the header, else by the rule on the path; an empty id where none tells."""
-    if told.patient_id:
-        return Patient("", told.patient_id, told.patient_id)
+def _patient(name: str, header: Header, subject_from: str) -> Patient | None:
+    """From the header, else by the rule on the path; None where neither tells."""
     if normalise(header.identity.patient_id):
         return Patient(header.identity.issuer, header.identity.patient_id, header.identity.patient_id)
+    by_path = _by_path(name, subject_from)
+    return by_path if normalise(by_path.patient_id) else None
+
+
+def _as_told(told: Override) -> Patient:
+    """By a person's word; an empty id where there is none."""
+    return Patient("", told.patient_id, told.patient_id)
+
+
+def _by_path(name: str, subject_from: str) -> Patient:
     path = PurePosixPath(name)
     if subject_from == "file":
         return Patient("", path.with_suffix("").as_posix(), path.stem)

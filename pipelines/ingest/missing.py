@@ -8,8 +8,10 @@ from pipelines.ingest.identify import Scan
 from pipelines.ingest.overrides import Override, Overrides
 from storage import generations
 from storage.errors import InputError, StorageError
-from storage.seal import read_sealed_json, write_sealed_json
+from storage.seal import write_sealed_json
 from storage.wording import counted
+
+NOTE = "overrides.json"  # in a store, whose films follow a table of overrides
 
 
 def missing_films(store_root: Path, scan: Scan) -> int:
@@ -45,24 +47,33 @@ def check_overrides_named(overrides: Path | None, store_root: Path) -> None:
 
     Films that a person left out, for want of consent perhaps, would be back without a word.
     """
-    path = _remembered(store_root)
-    if overrides is None and path.exists():
-        lines = counted(int(read_sealed_json(path)["lines"]), "line")
+    if overrides is None and ((store_root / NOTE).exists() or _shows_overrides(store_root)):
         raise InputError(
-            f"{store_root} was made with ingest.overrides, a table of {lines}; this ingest names none, so films that "
-            "it leaves out or corrects would be as before. Name ingest.overrides=FILE again, or to take everything "
-            "back a table of two lines, path,exclude and *,no."
+            f"{store_root} was made with ingest.overrides; this ingest names no such table, so films that it leaves "
+            "out or corrects would be as before. Name ingest.overrides=FILE again, or to take everything back a table "
+            "of two lines, path,exclude and *,no."
         )
 
 
-def remember_overrides(overrides: Overrides, store_root: Path) -> None:
-    """Note beside the records that a table says something; what it says stays with its owner."""
-    path = _remembered(store_root)
-    if any(override not in (Override(), Override(exclude="no")) for _, _, override in overrides.rows):
-        write_sealed_json(path, {"lines": len(overrides.rows)})
-    elif path.exists():
-        path.unlink()
+def note_overrides(overrides: Overrides, store_root: Path) -> bool:
+    """Note in the store that a table says something, and whether it does; what it says stays with its owner."""
+    speaks = any(one not in (Override(), Override(exclude="no")) for _, _, one in overrides.rows)
+    if speaks:
+        write_sealed_json(store_root / NOTE, {"lines": len(overrides.rows)})
+    return speaks
 
 
-def _remembered(store_root: Path) -> Path:
-    return store_root / "records" / "overrides.json"
+def _shows_overrides(store_root: Path) -> bool:
+    """Whether the live tables do, as those of stores that were made before there were notes."""
+    live = generations.current(store_root)
+    try:
+        films = generations.read(store_root, live, "manifest") if live else None
+        left_out = generations.read(store_root, live, "exclusions") if live else None
+    except StorageError:
+        return False
+    if films is None or left_out is None:
+        return False
+    corrected = [
+        films[column] == "override" for column in ("laterality_source", "view_source", "polarity_flag")
+    ]
+    return bool((left_out["reason"] == "excluded").any() or any(one.any() for one in corrected))

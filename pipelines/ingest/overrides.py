@@ -143,7 +143,9 @@ def _row(sheet: Sheet, row: SheetRow) -> tuple[int, str, Override]:
         if value and not allowed(value):
             raise InputError(f"{where}: the column {column} {_EXPECTED[column]}.")
         said[column] = value
-    if said["reason"] and not said["exclude"]:
+    if [column for column, value in said.items() if value] == [
+        "reason"
+    ]:  # beside a correction it says why of that
         said["exclude"] = "yes"
     return row.line, path, Override(**said)
 

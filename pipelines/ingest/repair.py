@@ -160,6 +160,7 @@ _FOLDERS = ("segmentations", "arrays", "generations")
 _ADVICE = {
     "outcomes.parquet": "run radmill ingest with outcomes=.",
     "outcome_exclusions.parquet": "run radmill ingest with outcomes=.",
+    "overrides.json": "remove it, and name ingest.overrides with the next ingest.",
     "splits": "remove it, and evaluate everything anew.",
     "erased.json": "restore it from a backup, or remove it and run radmill store erase again for all erased people.",
 }

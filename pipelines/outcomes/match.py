@@ -21,7 +21,7 @@ from pipelines.config import StudyConfig
 from pipelines.ingest.sheet import SheetRow
 from pipelines.ingest.values import day
 from pipelines.outcomes.identifiers import mangled
-from pipelines.outcomes.measurements import Measurement, measurement
+from pipelines.outcomes.measurements import Measurement, body_mass_index, measurement
 from pipelines.outcomes.rule import Rule, parse_rule
 from pipelines.outcomes.sheet import PATIENT, OutcomeSheet
 from storage.errors import InputError
@@ -224,10 +224,13 @@ def _settle(
 def _completed(used: _Timed, merged: Sequence[Measurement]) -> _Timed:
     """With covariates that only other rows of the day tell, as far as those agree."""
     told = dict(used.measurement.covariates)
-    for name in filter(lambda name: _unknown(told[name]), list(told)):
+    for name in [name for name in told if _unknown(told[name]) and name != "bmi"]:
         others = {one.covariates[name] for one in merged if not _unknown(one.covariates[name])}
         if len(others) == 1:
             told[name] = others.pop()
+    told["bmi"] = body_mass_index(
+        told["weight_kg"], told["height_cm"], told["bmi"]
+    )  # of merged rows, another weight's
     return replace(used, measurement=replace(used.measurement, covariates=told))
 
 

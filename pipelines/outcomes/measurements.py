@@ -51,7 +51,7 @@ def measurement(row: SheetRow, column: str) -> Measurement:
         "sex": _SEXES.get(row.get("sex").casefold(), ""),
         "weight_kg": measures["weight_kg"],
         "height_cm": measures["height_cm"],
-        "bmi": _bmi(**{name: measures[name] for name in MEASURES}),
+        "bmi": body_mass_index(**{name: measures[name] for name in MEASURES}),
         "treatment": yes_no(row.get("treatment")),
     }
     known = {
@@ -90,7 +90,7 @@ def _plausible(name: str, row: SheetRow) -> float:
     return value if low <= value <= high else NAN
 
 
-def _bmi(weight_kg: float, height_cm: float, bmi: float) -> float:
+def body_mass_index(weight_kg: float, height_cm: float, bmi: float) -> float:
     """As given, else weight over squared height; NaN where either is unknown."""
     return weight_kg / (height_cm / 100) ** 2 if math.isnan(bmi) else bmi
 

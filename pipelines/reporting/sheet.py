@@ -89,7 +89,7 @@ def flags(row: Mapping[str, Any]) -> list[str]:
     return (
         ["polarity?"] * polarity
         + ["no side"] * (not row["laterality"])
-        + ["both hands"] * (row["laterality"] == "B")
+        + ["both hands"] * (row["laterality"] == "B" and row["laterality_source"] != "override")
         + ["no spacing"] * (not row["spacing_source"])
     )
 

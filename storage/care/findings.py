@@ -93,6 +93,7 @@ LOST = {
     "store.json": "no film; the store can't be opened",
     "CURRENT": "no film; which generation is live",
     "erased.json": "who must not come back",
+    "overrides.json": "no film; that the next ingest must name its overrides",
     "manifest.parquet": "the places of all films",
     "annotations.parquet": "the places of all masks",
     "exclusions.parquet": "what was left out and why",

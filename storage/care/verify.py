@@ -33,7 +33,14 @@ from storage.seal import CHECKSUMS, Sum, from_json, is_sealed, read_sealed_json
 from storage.wording import counted
 
 Progress = Callable[[int, int, str], None]
-_SMALL = ("store.json", "receipts/*.json", "records/*.json", "*.parquet", "splits/*.parquet")
+_SMALL = (
+    "store.json",
+    "overrides.json",
+    "receipts/*.json",
+    "records/*.json",
+    "*.parquet",
+    "splits/*.parquet",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,8 @@ def test_flagged_is_what_is_in_doubt(tmp_path: Path) -> None:
     told = {"polarity_flag": "inverted", "laterality": "L", "spacing_source": "detector"}
     assert flags(told) == []
     assert flags(told | {"polarity_flag": "conflict"}) == ["polarity?"]
-    assert flags(told | {"laterality": "B"}) == ["both hands"]
+    assert flags(told | {"laterality": "B", "laterality_source": "content"}) == ["both hands"]
+    assert flags(told | {"laterality": "B", "laterality_source": "override"}) == []
 
 
 def test_a_sheet_of_a_damaged_store_says_what_mends_it(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def test_an_ingest_that_forgets_the_table_is_refused(hospital: Any, tmp_path: Pa
     store = ingested(hospital, tmp_path / "store", "path,exclude,laterality,patient_id", line)
     forgetful = replace(SMALL, key_file=str(hospital.key_file))
     with pytest.raises(
-        InputError, match="this ingest names none, so films that it leaves out or corrects would"
+        InputError, match="names no such table, so films that it leaves out or corrects would be as before"
     ):
         ingest(hospital.raw, store.root, forgetful, StudyConfig())
     assert Store.open(store.root).fingerprint() == store.fingerprint()
@@ -168,6 +169,19 @@ def test_a_person_tells_whose_a_film_is(hospital: Any, tmp_path: Path) -> None:
     assert CANARY.encode() not in whole
 
 
+def test_a_told_patient_is_the_one_whom_headers_know_by_any_path(hospital: Any, tmp_path: Path) -> None:
+    """Under the issuer of the only person with that id; of equal files whichever path the table names."""
+    hospital.film(7, 0, seed=900, PatientID="p7", IssuerOfPatientID="site")
+    anonymous = hospital.film(8, 0, seed=901, PatientID="ANON")
+    (hospital.raw / "copy").mkdir()
+    shutil.copy(anonymous, hospital.raw / "copy" / "x.dcm")
+    secret = Secret.load_or_create(hospital.key_file)
+    for number, path in enumerate((f"{CANARY}-8/{CANARY}8_0.dcm", "copy/x.dcm")):
+        store = ingested(hospital, tmp_path / f"store{number}", "path,patient_id", f"{path},P7")
+        films = store.manifest[store.manifest["subject"] == secret.subject("site", "p7")]
+        assert len(films) == 2 and len(store.manifest) == 14
+
+
 def test_a_film_of_a_wrong_body_part_comes_in_by_a_persons_word(hospital: Any, tmp_path: Path) -> None:
     hospital.film(1, 5, seed=900, BodyPartExamined="FOOT", SeriesDescription=None)
     name = f"{CANARY}-1/{CANARY}1_5.dcm"
@@ -179,12 +193,20 @@ def test_a_film_of_a_wrong_body_part_comes_in_by_a_persons_word(hospital: Any, t
 
 
 @pytest.mark.parametrize(
-    ("row", "excluded"), [("nein,", "no"), ("0,cast", "no"), ("x,", "yes"), (",consent", "yes"), (",", "")]
+    ("row", "excluded"),
+    [
+        ("nein,,", "no"),
+        ("0,cast,", "no"),
+        ("x,,", "yes"),
+        (",consent,", "yes"),
+        (",wrong_side,R", ""),
+        (",,", ""),
+    ],
 )
 def test_a_reason_alone_excludes_and_a_no_in_any_language_does_not(
     tmp_path: Path, row: str, excluded: str
 ) -> None:
-    read = read_overrides(table(tmp_path / "o.csv", "path,exclude,reason", f"a,{row}"))
+    read = read_overrides(table(tmp_path / "o.csv", "path,exclude,reason,laterality", f"a,{row}"))
     assert read.of({"a"}).exclude == excluded
 
 

@@ -72,6 +72,9 @@ def test_covariates_of_another_row_of_the_day_are_not_lost(table: Path) -> None:
     [row] = matched(table, header + "\n".join(lines)).rows.to_dict("records")
     assert (row["t_score"], row["age_years"], row["sex"]) == (-2.8, 71, "F")
     assert math.isnan(row["weight_kg"]), "two rows disagree"
+    header = "patient_id,t_score,days,weight_kg,height_cm\n"
+    [row] = matched(table, header + "p1,-2.8,0,60,\np1,-2,0,75,170\n").rows.to_dict("records")
+    assert row["bmi"] == pytest.approx(60 / 1.7**2), "of the weight that stands beside it"
 
 
 def test_of_several_days_the_nearest_to_the_film_counts_whatever_the_order(table: Path) -> None:
