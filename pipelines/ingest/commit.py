@@ -137,12 +137,14 @@ def _summary(
         placeholders=made.placeholders,
         dropped=made.missing,
         across=sum(ACROSS in one.detail for one in films.exclusions),
-        both_hands=0
-        if task.study.whole_films
-        else pc.sum(pc.equal(manifest["laterality"], "B")).as_py() or 0,
-        no_view=pc.sum(pc.equal(manifest["view"], "")).as_py() or 0 if task.study.views else 0,
+        both_hands=0 if task.study.whole_films else _count(manifest, "laterality", "B"),
+        no_view=_count(manifest, "view", "") if task.study.views else 0,
         shared_uids=shared_uids,
     )
+
+
+def _count(manifest: pa.Table, column: str, value: str) -> int:
+    return pc.sum(pc.equal(manifest[column], value)).as_py() or 0
 
 
 def _check_written(task: IngestTask) -> None:

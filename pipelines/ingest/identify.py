@@ -128,8 +128,7 @@ def identify(
     for sha256, source in sources.items():
         if whose := told_by_key.get(source.keys[0]):
             subject = secret.subject(_only_issuer(whose, issuers), whose)
-            exam = secret.exam(subject, headers[sha256].identity.study)
-            sources[sha256] = replace(source, subject=subject, exam=exam)
+            sources[sha256] = _given_to(subject, source, headers[sha256], secret)
             scan.subjects_by_patient[normalise(whose)].add(subject)
     for later in equal:
         kept = sources[later.sha256]
@@ -151,6 +150,10 @@ def _told_patients(keys_by_name: Mapping[str, str], overrides: Overrides) -> dic
         names[key].append(name)
     told = {key: overrides.of(paths).patient_id for key, paths in names.items()}
     return {key: patient_id for key, patient_id in told.items() if patient_id}
+
+
+def _given_to(subject: str, source: Source, header: Header, secret: Secret) -> Source:
+    return replace(source, subject=subject, exam=secret.exam(subject, header.identity.study))
 
 
 def _only_issuer(patient_id: str, issuers: Mapping[str, set[str]]) -> str:

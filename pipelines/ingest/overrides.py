@@ -143,9 +143,8 @@ def _row(sheet: Sheet, row: SheetRow) -> tuple[int, str, Override]:
         if value and not allowed(value):
             raise InputError(f"{where}: the column {column} {_EXPECTED[column]}.")
         said[column] = value
-    if [column for column, value in said.items() if value] == [
-        "reason"
-    ]:  # beside a correction it says why of that
+    # beside a correction a reason says why of that
+    if [column for column, value in said.items() if value] == ["reason"]:
         said["exclude"] = "yes"
     return row.line, path, Override(**said)
 

@@ -228,9 +228,8 @@ def _completed(used: _Timed, merged: Sequence[Measurement]) -> _Timed:
         others = {one.covariates[name] for one in merged if not _unknown(one.covariates[name])}
         if len(others) == 1:
             told[name] = others.pop()
-    told["bmi"] = body_mass_index(
-        told["weight_kg"], told["height_cm"], told["bmi"]
-    )  # of merged rows, another weight's
+    # not from another row, where it may be of another weight
+    told["bmi"] = body_mass_index(told["weight_kg"], told["height_cm"], told["bmi"])
     return replace(used, measurement=replace(used.measurement, covariates=told))
 
 
